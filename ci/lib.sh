@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# What every script in ci/ sources: places, messages, logged steps.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+OUT=${OUT:-$ROOT/out}
+TREE=$OUT/linux			# the base with the series on top
+LOGS=$OUT/log
+export ROOT OUT TREE LOGS
+mkdir -p "$LOGS"
+
+export LC_ALL=C TZ=UTC
+export KBUILD_BUILD_USER=iov_iter KBUILD_BUILD_HOST=extract
+JOBS=${JOBS:-$(nproc)}
+if command -v ccache >/dev/null; then
+	export CCACHE_DIR=${CCACHE_DIR:-$OUT/ccache} CCACHE_NOHASHDIR=1
+	export CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-5G}
+	KCC="ccache gcc"
+else
+	KCC=gcc
+fi
+export KCC JOBS
+
+say() { printf '[%3d:%02d] %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*"; }
+
+# die CAUSE [WAY-OUT]
+die() {
+	printf '\n%s: error: %s\n' "${0##*/}" "$1" >&2
+	[ $# -lt 2 ] || printf '%s: %s\n' "${0##*/}" "$2" >&2
+	exit 1
+}
+
+# logged NAME COMMAND...: the output goes to out/log/NAME.log; on failure its
+# end and the command to repeat are printed.
+logged() {
+	local name=$1 log=$LOGS/$1.log
+	shift
+	if ! "$@" >"$log" 2>&1; then
+		printf '\n%s failed; the end of %s:\n' "$name" "$log" >&2
+		tail -n 25 "$log" | sed 's/^/    /' >&2
+		printf 'repeat it with:\n    cd %q &&' "$PWD" >&2
+		printf ' %q' "$@" >&2
+		printf '\n' >&2
+		return 1
+	fi
+}
+
+# space MIB DIR
+space() {
+	local free
+	free=$(df --output=avail -m "$2" | tail -n 1)
+	[ "$free" -ge "$1" ] ||
+		die "$2 has $free MiB free, this step needs $1 MiB" \
+		    "free some space, or put the build elsewhere: make OUT=/other/disk ..."
+}
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# The series file: "PATCH" or "PATCH + FILE...", a line each.
+series_lines() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$ROOT/patches/series"; }
+series_patches() { series_lines | awk '{ print $1 }'; }
+series_files() { series_lines | awk '{ for (k = 3; k <= NF; k++) print $k }'; }
+# Existing kernel files that the patches edit.
+touched_files() {
+	local p
+	for p in $(series_patches); do
+		sed -n 's,^--- a/,,p' "$ROOT/patches/$p"
+	done | sort -u
+}

@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * An O_DIRECT read that is in flight while its process forks: the parent must
+ * see what is read, the child must see what was there before.
+ *
+ * Both hold only if the pages are pinned.  With mere references fork() shares
+ * them, the parent's next store to one of them (next to the read, which is what
+ * two unrelated objects in one page do) gives the parent a copy, and the device
+ * fills the page that the child is left with.
+ *
+ * Nothing here depends on timing: dm-delay holds the read, parent and child meet
+ * over pipes.
+ *
+ *	the read	|   before	| parent	| child
+ *	----------------+---------------+---------------+-------------
+ *	around it	|   before	| stores some	| before
+ *	inside of it	|   before	| data read	| before
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <libaio.h>
+#include <liburing.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "../kselftest.h"
+#include "dio_lib.h"
+
+#define HUGE_SIZE	(2 * DIO_MIB)
+#define STORED		0xff	/* what the parent stores next to the read */
+
+/* What the buffer held before the read: neither STORED nor a dio_pattern(). */
+static unsigned char before(size_t i)
+{
+	return 0x80 | (i % 61);
+}
+
+enum way {
+	AIO,
+	URING,
+	THREAD,
+	NR_WAYS,
+};
+
+static const char * const way_names[NR_WAYS] = {
+	[AIO]		= "aio",
+	[URING]		= "uring",
+	[THREAD]	= "thread",
+};
+
+/* Where in its first page the read starts */
+enum at {
+	AT_START,	/* of the page */
+	AT_BLOCK,	/* one block into it */
+	AT_END,		/* the last block of it */
+};
+
+static const struct shape {
+	size_t length;
+	enum at at;
+	bool huge;
+	bool quick;
+} shapes[] = {
+	{ 512,		AT_START },
+	{ 512,		AT_BLOCK,	.quick = true },
+	{ 512,		AT_END },
+	{ 4096,		AT_BLOCK },
+	{ 65536,	AT_BLOCK,	.quick = true },
+	{ 65536,	AT_BLOCK,	.huge = true },
+	{ DIO_MIB,	AT_BLOCK },
+};
+
+static bool quick;
+
+static size_t offset_of(const struct shape *s)
+{
+	switch (s->at) {
+	case AT_START:
+		return 0;
+	case AT_BLOCK:
+		return 512;
+	default:
+		return dio_page_size - 512;
+	}
+}
+
+/* A read in one of the ways; start() returns without waiting for it. */
+struct request {
+	enum way way;
+	int fd;
+	void *buf;
+	size_t length;
+	off_t pos;
+
+	io_context_t aio;
+	struct iocb iocb;
+	struct io_uring uring;
+	pthread_t thread;
+	ssize_t result;
+};
+
+static void *request_thread(void *arg)
+{
+	struct request *r = arg;
+
+	r->result = pread(r->fd, r->buf, r->length, r->pos);
+	if (r->result < 0)
+		r->result = -errno;
+	return NULL;
+}
+
+/* All of these return 0 or a negative errno. */
+static int request_start(struct request *r)
+{
+	struct iocb *iocb = &r->iocb;
+	struct io_uring_sqe *sqe;
+	int ret;
+
+	switch (r->way) {
+	case AIO:
+		ret = io_setup(1, &r->aio);
+		if (ret)
+			return ret;
+		io_prep_pread(iocb, r->fd, r->buf, r->length, r->pos);
+		ret = io_submit(r->aio, 1, &iocb);
+		break;
+	case URING:
+		ret = io_uring_queue_init(1, &r->uring, 0);
+		if (ret)
+			return ret;
+		sqe = io_uring_get_sqe(&r->uring);
+		io_uring_prep_read(sqe, r->fd, r->buf, r->length, r->pos);
+		ret = io_uring_submit(&r->uring);
+		break;
+	default:
+		return -pthread_create(&r->thread, NULL, request_thread, r);
+	}
+	return ret == 1 ? 0 : ret < 0 ? ret : -EAGAIN;
+}
+
+static int request_wait(struct request *r)
+{
+	struct __kernel_timespec uring_limit = { .tv_sec = DIO_DEADLINE_SECONDS };
+	struct timespec limit = { .tv_sec = DIO_DEADLINE_SECONDS };
+	struct io_uring_cqe *cqe;
+	struct io_event event;
+	int ret;
+
+	switch (r->way) {
+	case AIO:
+		ret = io_getevents(r->aio, 1, 1, &event, &limit);
+		if (ret != 1)
+			return ret < 0 ? ret : -ETIMEDOUT;
+		r->result = event.res;
+		io_destroy(r->aio);
+		return 0;
+	case URING:
+		ret = io_uring_wait_cqe_timeout(&r->uring, &cqe, &uring_limit);
+		if (ret)
+			return ret;
+		r->result = cqe->res;
+		io_uring_cqe_seen(&r->uring, cqe);
+		io_uring_queue_exit(&r->uring);
+		return 0;
+	default:
+		clock_gettime(CLOCK_REALTIME, &limit);
+		limit.tv_sec += DIO_DEADLINE_SECONDS;
+		return -pthread_timedjoin_np(r->thread, NULL, &limit);
+	}
+}
+
+/* What one side saw; the child's comes over a pipe. */
+struct view {
+	size_t wrong;		/* bytes of the read: LOST or SAW */
+	size_t disturbed;	/* bytes that are neither what was nor what is read */
+	size_t around;		/* bytes around the read that changed */
+};
+
+struct buffer {
+	unsigned char *mem;
+	size_t size;		/* whole pages */
+	size_t offset;		/* where the read starts */
+	size_t length;		/* and how much it reads */
+	off_t pos;		/* of what */
+};
+
+static struct view look(const struct buffer *b, bool is_child)
+{
+	struct view v = { 0 };
+	size_t i;
+
+	for (i = 0; i < b->size; i++) {
+		size_t in = i - b->offset;
+		unsigned char data = b->mem[i];
+
+		if (i < b->offset || in >= b->length) {
+			bool stored = !is_child && (i == 0 || i == b->size - 1);
+
+			v.around += data != (stored ? STORED : before(i));
+			continue;
+		}
+		if (data == (is_child ? before(i) : dio_pattern(b->pos + in)))
+			continue;
+		if (data == (is_child ? dio_pattern(b->pos + in) : before(i)))
+			v.wrong++;
+		else
+			v.disturbed++;
+	}
+	return v;
+}
+
+struct child {
+	pid_t pid;
+	int to, from;
+};
+
+/* The child waits for a byte, looks, answers and ends. */
+static int child_start(struct child *c, const struct buffer *b)
+{
+	int to[2], from[2];
+
+	if (pipe(to) || pipe(from))
+		return -errno;
+	fflush(stdout);
+	c->pid = fork();
+	if (c->pid < 0)
+		return -errno;
+	if (!c->pid) {
+		struct view v;
+		char go;
+
+		close(to[1]);
+		close(from[0]);
+		if (read(to[0], &go, 1) != 1)
+			_exit(1);
+		v = look(b, true);
+		_exit(write(from[1], &v, sizeof(v)) != sizeof(v));
+	}
+	close(to[0]);
+	close(from[1]);
+	c->to = to[1];
+	c->from = from[0];
+	return 0;
+}
+
+static int child_ask(struct child *c, struct view *v)
+{
+	struct pollfd answer = { .fd = c->from, .events = POLLIN };
+	int ret = 0;
+
+	if (write(c->to, "", 1) != 1 ||
+	    poll(&answer, 1, DIO_DEADLINE_SECONDS * 1000) != 1 ||
+	    read(c->from, v, sizeof(*v)) != sizeof(*v)) {
+		kill(c->pid, SIGKILL);
+		ret = -ECHILD;
+	}
+	waitpid(c->pid, NULL, 0);
+	close(c->to);
+	close(c->from);
+	return ret;
+}
+
+static void report(const char *name, const char *claim, const struct view *v,
+		   size_t length, const char *verb)
+{
+	if (v->wrong)
+		ksft_test_result_fail("%s: %s # %s %zu of %zu bytes\n",
+				      name, claim, verb, v->wrong, length);
+	else if (v->disturbed || v->around)
+		ksft_test_result_fail("%s: %s # %zu foreign bytes inside, %zu around\n",
+				      name, claim, v->disturbed, v->around);
+	else
+		ksft_test_result_pass("%s: %s\n", name, claim);
+}
+
+static const char * const parent_claim = "parent sees the read";
+static const char * const child_claim = "child sees the bytes of before";
+
+static void both_skip(const char *name, const char *reason)
+{
+	char full[128];
+
+	snprintf(full, sizeof(full), "%s: %s", name, parent_claim);
+	dio_result_skip(full, reason);
+	snprintf(full, sizeof(full), "%s: %s", name, child_claim);
+	dio_result_skip(full, reason);
+}
+
+static void both_fail(const char *name, const char *step, int error)
+{
+	ksft_test_result_fail("%s: %s # set-up: %s: %s\n",
+			      name, parent_claim, step, strerror(-error));
+	ksft_test_result_fail("%s: %s # set-up: %s: %s\n",
+			      name, child_claim, step, strerror(-error));
+}
+
+static void run_case(struct dio_target *t, enum way way, const struct shape *s)
+{
+	struct request r = { .way = way, .fd = t->fd, .length = s->length };
+	struct buffer b = { .length = s->length, .offset = offset_of(s) };
+	struct view parent, from_child;
+	struct child c = { 0 };
+	char name[64];
+	bool held;
+	size_t i;
+	int ret;
+
+	snprintf(name, sizeof(name), "%s %s %zu at %zu%s", t->name, way_names[way],
+		 b.length, b.offset, s->huge ? " huge" : "");
+	if (t->skip)
+		return both_skip(name, t->skip);
+	if (dio_block_size > 512)
+		return both_skip(name, "the disk's logical block is larger than 512");
+
+	b.size = b.offset + b.length;
+	b.size = (b.size + dio_page_size - 1) & ~(dio_page_size - 1);
+	b.pos = DIO_MIB + b.offset;
+	b.mem = dio_map(s->huge ? HUGE_SIZE : b.size,
+			s->huge ? HUGE_SIZE : dio_page_size, s->huge);
+	for (i = 0; i < b.size; i++)
+		b.mem[i] = before(i);
+	if (s->huge && !dio_is_huge(b.mem)) {
+		both_skip(name, "the kernel gave no huge page");
+		goto unmap;
+	}
+	r.buf = b.mem + b.offset;
+	r.pos = b.pos;
+
+	dio_hold();
+	ret = request_start(&r);
+	if (ret) {
+		dio_release();
+		both_fail(name, "submission", ret);
+		goto unmap;
+	}
+	/* From here on the read must be waited for, whatever else goes wrong. */
+	held = dio_wait_held();
+
+	ret = child_start(&c, &b);
+	if (ret)
+		ksft_exit_fail_msg("%s: no child: %s\n", name, strerror(-ret));
+
+	/* The stores that make fork()'s sharing end; not into the read itself. */
+	if (b.offset)
+		b.mem[0] = STORED;
+	if (b.offset + b.length < b.size)
+		b.mem[b.size - 1] = STORED;
+
+	held = held && dio_held();
+	dio_release();
+	ret = request_wait(&r);
+	if (ret)
+		ksft_exit_fail_msg("%s: the read does not end: %s\n", name, strerror(-ret));
+
+	parent = look(&b, false);
+	ret = child_ask(&c, &from_child);
+
+	if (!held) {
+		both_fail(name, "the read did not stay in flight", -ETIME);
+	} else if (r.result != (ssize_t)b.length) {
+		both_fail(name, "the read failed or is short", r.result < 0 ? r.result : -EIO);
+	} else if (ret) {
+		both_fail(name, "the child did not answer", ret);
+	} else {
+		report(name, parent_claim, &parent, b.length, "LOST");
+		report(name, child_claim, &from_child, b.length, "SAW");
+	}
+unmap:
+	munmap(b.mem, s->huge ? HUGE_SIZE : b.size);
+}
+
+static void usage(FILE *to)
+{
+	fprintf(to,
+		"usage: dio_fork [-q]\n"
+		"  -q  the quick subset: two sizes of each kind of I/O\n"
+		"The disk named by the environment variable IOV_ITER_DISK is overwritten;\n"
+		"without it a ram disk is used.\n");
+}
+
+int main(int argc, char **argv)
+{
+	unsigned int id, way, i, plan = 0;
+	struct dio_target target;
+	int option;
+
+	while ((option = getopt(argc, argv, "qh")) != -1) {
+		switch (option) {
+		case 'q':
+			quick = true;
+			break;
+		case 'h':
+			usage(stdout);
+			return KSFT_PASS;
+		default:
+			usage(stderr);
+			return KSFT_FAIL;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "dio_fork: '%s' is not understood\n", argv[optind]);
+		usage(stderr);
+		return KSFT_FAIL;
+	}
+
+	ksft_print_header();
+	dio_disk_init();
+	for (i = 0; i < ARRAY_SIZE(shapes); i++)
+		plan += !quick || shapes[i].quick;
+	ksft_set_plan(2 * plan * NR_WAYS * DIO_NR_TARGETS + 1);
+
+	for (id = 0; id < DIO_NR_TARGETS; id++) {
+		dio_target_open(&target, id);
+		for (way = 0; way < NR_WAYS; way++)
+			for (i = 0; i < ARRAY_SIZE(shapes); i++)
+				if (!quick || shapes[i].quick)
+					run_case(&target, way, &shapes[i]);
+		dio_target_close(&target);
+	}
+	dio_result_pins(true);
+	ksft_finished();
+}
