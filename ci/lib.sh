@@ -10,6 +10,8 @@ export ROOT OUT TREE LOGS
 mkdir -p "$LOGS"
 
 export LC_ALL=C TZ=UTC
+# what "make" hands down must not reach the kernel's own makefiles
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL ARCH CROSS_COMPILE
 export KBUILD_BUILD_USER=iov_iter KBUILD_BUILD_HOST=extract
 JOBS=${JOBS:-$(nproc)}
 if command -v ccache >/dev/null; then
@@ -68,4 +70,31 @@ touched_files() {
 	for p in $(series_patches); do
 		sed -n 's,^--- a/,,p' "$ROOT/patches/$p"
 	done | sort -u
+}
+
+# progress NAME TOTAL COMMAND...: as logged, and tells every 15 s how many
+# objects of about TOTAL are built.
+progress() {
+	local name=$1 total=$2 log=$LOGS/$1.log pid n last=
+	shift 2
+	say "$name: log: $log"
+	"$@" >"$log" 2>&1 &
+	pid=$!
+	while kill -0 "$pid" 2>/dev/null; do
+		sleep 1
+		[ $((SECONDS % 15)) = 0 ] || continue
+		n=$(grep -cE '^  (CC|AS) ' "$log" || true)
+		if [ "$n" != "$last" ]; then
+			say "$name: $n of about $total objects"
+		fi
+		last=$n
+	done
+	if ! wait "$pid"; then
+		printf '\n%s failed; errors in %s:\n' "$name" "$log" >&2
+		grep -nE 'error|Error|\*\*\*|undefined' "$log" | head -n 20 | sed 's/^/    /' >&2
+		printf 'repeat it with:\n    cd %q &&' "$PWD" >&2
+		printf ' %q' "$@" >&2
+		printf '\n' >&2
+		return 1
+	fi
 }

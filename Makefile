@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0
+# The only entry: "make help" lists the targets.  What each does is in ci/.
+
+export LINUX BASE_VERSION OUT JOBS
+
+.PHONY: help demo check lint kunit selftest series tree refresh kernel fetch clean
+.NOTPARALLEL:
+
+help:
+	@sed -n 's/^#: //p' Makefile
+
+#: make demo      show on stock Debian 6.1 and on ours what fork() does to O_DIRECT reads
+demo:
+	@ci/deps demo && ci/demo
+
+#: make check     run all tests; the last line is "N passed, N failed"
+check:
+	@ci/deps check && ci/check
+
+#: make lint      what can be checked in seconds, without building a kernel
+lint:
+	@ci/deps check && ci/lint quick
+
+#: make kunit     KUnit on x86_64 under QEMU and on UML; ARCH=i386|arm64|s390|um|x86_64: only there
+kunit: tree
+	@ci/kunit $(ARCH)
+
+#: make selftest  the kselftests under QEMU, on Debian's stock kernel and on ours
+selftest: kernel
+	@ci/selftest
+
+#: make series    export the patches to out/series/*.patch and out/series.mbox
+series: tree
+	@ci/series
+
+#: make tree      lay out out/linux: the base, and one commit per patch
+tree: fetch
+	@ci/tree
+
+#: make refresh   write the commits of out/linux back to patches/ and the new files
+refresh:
+	@ci/refresh
+
+#: make kernel    build out/guest/arch/x86/boot/bzImage
+kernel: tree
+	@ci/kernel
+
+#: make fetch     download the Debian source package that ./base names
+fetch:
+	@ci/deps demo && ci/fetch
+
+#: make clean     remove out/
+clean:
+	rm -rf out
+#:
+#: LINUX=DIR or LINUX=FILE.tar.xz   take another 6.1 tree as the base
+#: BASE_VERSION=6.1.x-n             take this version of Debian's source package
+#: OUT=DIR                          build there instead of in out/
+#: JOBS=N                           compile N files at a time
