@@ -30,7 +30,6 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#include "../kselftest.h"
 #include "dio_lib.h"
 
 #define HUGE_SIZE	(2 * DIO_MIB)
@@ -116,7 +115,19 @@ static void *request_thread(void *arg)
 	return NULL;
 }
 
-/* All of these return 0 or a negative errno. */
+/* These three return 0 or a negative errno. */
+static int request_prepare(struct request *r)
+{
+	switch (r->way) {
+	case AIO:
+		return io_setup(1, &r->aio);
+	case URING:
+		return io_uring_queue_init(1, &r->uring, 0);
+	default:
+		return 0;
+	}
+}
+
 static int request_start(struct request *r)
 {
 	struct iocb *iocb = &r->iocb;
@@ -125,16 +136,10 @@ static int request_start(struct request *r)
 
 	switch (r->way) {
 	case AIO:
-		ret = io_setup(1, &r->aio);
-		if (ret)
-			return ret;
 		io_prep_pread(iocb, r->fd, r->buf, r->length, r->pos);
 		ret = io_submit(r->aio, 1, &iocb);
 		break;
 	case URING:
-		ret = io_uring_queue_init(1, &r->uring, 0);
-		if (ret)
-			return ret;
 		sqe = io_uring_get_sqe(&r->uring);
 		io_uring_prep_read(sqe, r->fd, r->buf, r->length, r->pos);
 		ret = io_uring_submit(&r->uring);
@@ -142,7 +147,9 @@ static int request_start(struct request *r)
 	default:
 		return -pthread_create(&r->thread, NULL, request_thread, r);
 	}
-	return ret == 1 ? 0 : ret < 0 ? ret : -EAGAIN;
+	if (ret < 0)
+		return ret;
+	return ret == 1 ? 0 : -EAGAIN;
 }
 
 static int request_wait(struct request *r)
@@ -159,7 +166,6 @@ static int request_wait(struct request *r)
 		if (ret != 1)
 			return ret < 0 ? ret : -ETIMEDOUT;
 		r->result = event.res;
-		io_destroy(r->aio);
 		return 0;
 	case URING:
 		ret = io_uring_wait_cqe_timeout(&r->uring, &cqe, &uring_limit);
@@ -167,13 +173,20 @@ static int request_wait(struct request *r)
 			return ret;
 		r->result = cqe->res;
 		io_uring_cqe_seen(&r->uring, cqe);
-		io_uring_queue_exit(&r->uring);
 		return 0;
 	default:
 		clock_gettime(CLOCK_REALTIME, &limit);
 		limit.tv_sec += DIO_DEADLINE_SECONDS;
 		return -pthread_timedjoin_np(r->thread, NULL, &limit);
 	}
+}
+
+static void request_finish(struct request *r)
+{
+	if (r->way == AIO)
+		io_destroy(r->aio);
+	else if (r->way == URING)
+		io_uring_queue_exit(&r->uring);
 }
 
 /* What one side saw; the child's comes over a pipe. */
@@ -319,6 +332,10 @@ static void run_case(struct dio_target *t, enum way way, const struct shape *s)
 	if (dio_block_size > 512)
 		return both_skip(name, "the disk's logical block is larger than 512");
 
+	ret = request_prepare(&r);
+	if (ret)
+		return both_skip(name, strerror(-ret));
+
 	b.size = b.offset + b.length;
 	b.size = (b.size + dio_page_size - 1) & ~(dio_page_size - 1);
 	b.pos = DIO_MIB + b.offset;
@@ -345,7 +362,7 @@ static void run_case(struct dio_target *t, enum way way, const struct shape *s)
 
 	ret = child_start(&c, &b);
 	if (ret)
-		ksft_exit_fail_msg("%s: no child: %s\n", name, strerror(-ret));
+		dio_die("%s: no child: %s\n", name, strerror(-ret));
 
 	/* The stores that make fork()'s sharing end; not into the read itself. */
 	if (b.offset)
@@ -357,7 +374,7 @@ static void run_case(struct dio_target *t, enum way way, const struct shape *s)
 	dio_release();
 	ret = request_wait(&r);
 	if (ret)
-		ksft_exit_fail_msg("%s: the read does not end: %s\n", name, strerror(-ret));
+		dio_die("%s: the read does not end: %s\n", name, strerror(-ret));
 
 	parent = look(&b, false);
 	ret = child_ask(&c, &from_child);
@@ -373,10 +390,11 @@ static void run_case(struct dio_target *t, enum way way, const struct shape *s)
 		report(name, child_claim, &from_child, b.length, "SAW");
 	}
 unmap:
+	request_finish(&r);
 	munmap(b.mem, s->huge ? HUGE_SIZE : b.size);
 }
 
-static void usage(FILE *to)
+static void help(FILE *to)
 {
 	fprintf(to,
 		"usage: dio_fork [-q]\n"
@@ -397,16 +415,16 @@ int main(int argc, char **argv)
 			quick = true;
 			break;
 		case 'h':
-			usage(stdout);
+			help(stdout);
 			return KSFT_PASS;
 		default:
-			usage(stderr);
+			help(stderr);
 			return KSFT_FAIL;
 		}
 	}
 	if (optind < argc) {
 		fprintf(stderr, "dio_fork: '%s' is not understood\n", argv[optind]);
-		usage(stderr);
+		help(stderr);
 		return KSFT_FAIL;
 	}
 
@@ -424,6 +442,6 @@ int main(int argc, char **argv)
 					run_case(&target, way, &shapes[i]);
 		dio_target_close(&target);
 	}
-	dio_result_pins(true);
+	dio_result("pins taken are released", dio_pins_problem(true));
 	ksft_finished();
 }

@@ -2,8 +2,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
+#include <limits.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "../kselftest.h"
 #include "dio_lib.h"
 
 #define HOLD_MS		(3600 * 1000)	/* until released: nobody waits an hour */
@@ -38,12 +38,12 @@ unsigned int dio_block_size;
 static char disk[64];			/* the scratch disk */
 static char delay_path[32];		/* the dm-delay device over it */
 static char delay_name[DM_NAME_LEN];
-static uint64_t delay_sectors;
+static unsigned long long delay_sectors;
 static int dm_control = -1;
 static bool delay_created;
 static pid_t owner;			/* only this process cleans up */
 static struct dio_target *mounted;
-static uint64_t pins_at_start;
+static unsigned long long acquired_at_start, released_at_start;
 
 struct dm_request {
 	struct dm_ioctl io;
@@ -51,7 +51,7 @@ struct dm_request {
 	char params[256];
 };
 
-uint64_t dio_now_ms(void)
+unsigned long long dio_now_ms(void)
 {
 	struct timespec now;
 
@@ -59,12 +59,23 @@ uint64_t dio_now_ms(void)
 	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
 }
 
-int dio_ms_left(uint64_t start)
+int dio_ms_left(unsigned long long start)
 {
-	uint64_t gone = dio_now_ms() - start;
-	uint64_t limit = DIO_DEADLINE_SECONDS * 1000;
+	unsigned long long gone = dio_now_ms() - start;
+	unsigned long long limit = DIO_DEADLINE_SECONDS * 1000;
 
 	return gone < limit ? limit - gone : 0;
+}
+
+void dio_die(const char *format, ...)
+{
+	va_list args;
+
+	printf("Bail out! ");
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	exit(KSFT_FAIL);
 }
 
 static int dm(unsigned long request, struct dm_request *r)
@@ -102,24 +113,23 @@ static int dm_set_delay(unsigned int delay_ms)
 void dio_hold(void)
 {
 	if (dm_set_delay(HOLD_MS))
-		ksft_exit_fail_msg("reads cannot be held: %s\n", strerror(errno));
+		dio_die("reads cannot be held: %s\n", strerror(errno));
 }
 
 void dio_release(void)
 {
 	if (dm_set_delay(0))
-		ksft_exit_fail_msg("reads cannot be released: %s\n", strerror(errno));
+		dio_die("reads cannot be released: %s\n", strerror(errno));
 }
 
 unsigned int dio_held(void)
 {
 	struct dm_request r = { 0 };
-	unsigned int reads;
 
-	/* The status of dm-delay: reads, writes and flushes that it holds. */
-	if (dm(DM_TABLE_STATUS, &r) || sscanf(r.params, "%u", &reads) != 1)
-		ksft_exit_fail_msg("no status of dm-delay: %s\n", strerror(errno));
-	return reads;
+	if (dm(DM_TABLE_STATUS, &r))
+		dio_die("no status of dm-delay: %s\n", strerror(errno));
+	/* "READS WRITES FLUSHES" that dm-delay holds */
+	return strtoul(r.params, NULL, 10);
 }
 
 /* Whether a thread of this process, io_uring's workers included, runs. */
@@ -132,7 +142,7 @@ static bool others_run(void)
 
 	tasks = opendir("/proc/self/task");
 	if (!tasks)
-		ksft_exit_fail_msg("/proc/self/task: %s\n", strerror(errno));
+		dio_die("/proc/self/task: %s\n", strerror(errno));
 	while (!run && (entry = readdir(tasks))) {
 		char path[300], stat[512], *state;
 		ssize_t n;
@@ -159,7 +169,7 @@ static bool others_run(void)
 
 bool dio_wait_held(void)
 {
-	uint64_t start = dio_now_ms();
+	unsigned long long start = dio_now_ms();
 
 	while (!dio_held() || others_run()) {
 		if (!dio_ms_left(start))
@@ -169,9 +179,9 @@ bool dio_wait_held(void)
 	return true;
 }
 
-static uint64_t vmstat(const char *name)
+static unsigned long long read_vmstat(const char *name)
 {
-	uint64_t value, found = UINT64_MAX;
+	unsigned long long value, found = ULLONG_MAX;
 	char key[64];
 	FILE *f;
 
@@ -183,40 +193,34 @@ static uint64_t vmstat(const char *name)
 	}
 	f = fopen("/proc/vmstat", "r");
 	if (!f)
-		ksft_exit_fail_msg("/proc/vmstat: %s\n", strerror(errno));
-	while (fscanf(f, "%63s %" SCNu64, key, &value) == 2)
+		dio_die("/proc/vmstat: %s\n", strerror(errno));
+	while (fscanf(f, "%63s %llu", key, &value) == 2)
 		if (!strcmp(key, name))
 			found = value;
 	fclose(f);
 	return found;
 }
 
-void dio_result_skip(const char *name, const char *reason)
+const char *dio_pins_problem(bool must_grow)
 {
-	ksft_inc_xskip_cnt();
-	printf("ok %u %s # SKIP %s\n", ksft_test_num(), name, reason);
-}
-
-void dio_result_pins(bool must_grow)
-{
-	const char *name = "pins taken are released";
-	uint64_t acquired, released, start = dio_now_ms();
+	unsigned long long acquired, released, start = dio_now_ms();
+	static char problem[96];
 
 	/* A completion may leave the release to a kernel thread. */
 	do {
-		released = vmstat("nr_foll_pin_released");
-		acquired = vmstat("nr_foll_pin_acquired");
+		released = read_vmstat("nr_foll_pin_released") - released_at_start;
+		acquired = read_vmstat("nr_foll_pin_acquired") - acquired_at_start;
 	} while (acquired != released && dio_ms_left(start) && !sched_yield());
 
-	if (acquired == UINT64_MAX)
-		dio_result_skip(name, "/proc/vmstat has no nr_foll_pin_acquired");
-	else if (acquired != released)
-		ksft_test_result_fail("%s # %" PRIu64 " taken, %" PRIu64 " released\n",
-				      name, acquired, released);
-	else if (must_grow && acquired == pins_at_start)
-		ksft_test_result_fail("%s # no pin was taken\n", name);
-	else
-		ksft_test_result_pass("%s\n", name);
+	if (acquired_at_start == ULLONG_MAX)
+		return "/proc/vmstat has no nr_foll_pin_acquired";
+	if (must_grow && !acquired)
+		return "no pin was taken";
+	if (acquired == released)
+		return NULL;
+	snprintf(problem, sizeof(problem), "%llu taken, %llu released",
+		 acquired, released);
+	return problem;
 }
 
 /* Run a program, its output discarded; 127 if it is not there. */
@@ -278,7 +282,7 @@ void dio_disk_init(void)
 	const char * const modprobe_delay[] = { "modprobe", "dm-delay", NULL };
 	const char *path = getenv("IOV_ITER_DISK");
 	struct dm_request r = { 0 };
-	uint64_t size;
+	unsigned long long size;
 	int fd;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -304,10 +308,11 @@ void dio_disk_init(void)
 		ksft_exit_skip("IOV_ITER_DISK is too long a name\n");
 	strcpy(disk, path);
 	if (ioctl(fd, BLKGETSIZE64, &size) || ioctl(fd, BLKSSZGET, &dio_block_size))
-		ksft_exit_fail_msg("%s: size: %s\n", disk, strerror(errno));
+		dio_die("%s: size: %s\n", disk, strerror(errno));
 	close(fd);
 	if (size < 2 * DIO_FILE_SIZE)
-		ksft_exit_skip("%s has less than %lu MiB\n", disk, 2 * DIO_FILE_SIZE / DIO_MIB);
+		ksft_exit_skip("%s has less than %lu MiB; set IOV_ITER_DISK to another disk\n",
+			       disk, 2 * DIO_FILE_SIZE / DIO_MIB);
 	delay_sectors = (size < DEVICE_SIZE ? size : DEVICE_SIZE) / SECTOR;
 
 	dm_control = open("/dev/mapper/control", O_RDWR | O_CLOEXEC);
@@ -318,19 +323,15 @@ void dio_disk_init(void)
 	atexit(clean_up);
 	snprintf(delay_name, sizeof(delay_name), "iov_iter_%d", owner);
 	if (dm(DM_DEV_CREATE, &r))
-		ksft_exit_fail_msg("no device-mapper device: %s\n", strerror(errno));
+		dio_die("no device-mapper device: %s\n", strerror(errno));
 	delay_created = true;
 	/* huge_encode_dev() of the kernel: 12 bits of major in the middle */
 	snprintf(delay_path, sizeof(delay_path), "/dev/dm-%u",
 		 (unsigned int)((r.io.dev & 0xff) | ((r.io.dev >> 12) & 0xfff00)));
 	if (dm_set_delay(0))
 		ksft_exit_skip("dm-delay over %s: %s\n", disk, strerror(errno));
-	pins_at_start = vmstat("nr_foll_pin_acquired");
-}
-
-const char *dio_target_name(enum dio_target_id id)
-{
-	return target_names[id];
+	released_at_start = read_vmstat("nr_foll_pin_released");
+	acquired_at_start = read_vmstat("nr_foll_pin_acquired");
 }
 
 void dio_full_pread(int fd, void *buf, size_t len, off_t pos)
@@ -338,8 +339,8 @@ void dio_full_pread(int fd, void *buf, size_t len, off_t pos)
 	ssize_t n = pread(fd, buf, len, pos);
 
 	if (n != len)
-		ksft_exit_fail_msg("pread of %zu at %lld: %s\n", len, (long long)pos,
-				   n < 0 ? strerror(errno) : "short");
+		dio_die("pread of %zu at %lld: %s\n", len, (long long)pos,
+			n < 0 ? strerror(errno) : "short");
 }
 
 void dio_full_pwrite(int fd, const void *buf, size_t len, off_t pos)
@@ -347,8 +348,8 @@ void dio_full_pwrite(int fd, const void *buf, size_t len, off_t pos)
 	ssize_t n = pwrite(fd, buf, len, pos);
 
 	if (n != len)
-		ksft_exit_fail_msg("pwrite of %zu at %lld: %s\n", len, (long long)pos,
-				   n < 0 ? strerror(errno) : "short");
+		dio_die("pwrite of %zu at %lld: %s\n", len, (long long)pos,
+			n < 0 ? strerror(errno) : "short");
 }
 
 /* Returns why there is no file system, or NULL if it is mounted. */
@@ -370,16 +371,16 @@ static const char *make_and_mount(struct dio_target *t, enum dio_target_id id)
 	}
 	if (status) {
 		snprintf(reason, sizeof(reason), "%s failed with status %d on %llu MiB",
-			 mkfs[0], status, (unsigned long long)delay_sectors * SECTOR / DIO_MIB);
+			 mkfs[0], status, delay_sectors * SECTOR / DIO_MIB);
 		return reason;
 	}
 	strcpy(t->dir, "/tmp/iov_iter.XXXXXX");
 	if (!mkdtemp(t->dir))
-		ksft_exit_fail_msg("%s: %s\n", t->dir, strerror(errno));
+		dio_die("%s: %s\n", t->dir, strerror(errno));
 	if (!mount(delay_path, t->dir, t->name, MS_NOATIME, ""))
 		return NULL;
 	if (errno != ENODEV)
-		ksft_exit_fail_msg("mount of %s: %s\n", t->name, strerror(errno));
+		dio_die("mount of %s: %s\n", t->name, strerror(errno));
 	rmdir(t->dir);
 	t->dir[0] = '\0';
 	snprintf(reason, sizeof(reason), "this kernel has no %s", t->name);
@@ -410,17 +411,17 @@ void dio_target_open(struct dio_target *t, enum dio_target_id id)
 		buf[pos] = dio_pattern(pos);
 	fd = open(t->path, O_RDWR | (id == DIO_RAW ? 0 : O_CREAT), 0600);
 	if (fd < 0)
-		ksft_exit_fail_msg("%s: %s\n", t->path, strerror(errno));
+		dio_die("%s: %s\n", t->path, strerror(errno));
 	if (id != DIO_RAW && posix_fallocate(fd, 0, DIO_FILE_SIZE))
-		ksft_exit_fail_msg("%s: no space for the test file\n", t->path);
+		dio_die("%s: no space for the test file\n", t->path);
 	dio_full_pwrite(fd, buf, DIO_FILE_SIZE, 0);
 	if (fsync(fd))
-		ksft_exit_fail_msg("%s: fsync: %s\n", t->path, strerror(errno));
+		dio_die("%s: fsync: %s\n", t->path, strerror(errno));
 	close(fd);
 
 	t->fd = open(t->path, O_RDWR | O_DIRECT);
 	if (t->fd < 0)
-		ksft_exit_fail_msg("%s: O_DIRECT: %s\n", t->path, strerror(errno));
+		dio_die("%s: O_DIRECT: %s\n", t->path, strerror(errno));
 	/* Brings what the file system must know of the file into memory. */
 	dio_full_pread(t->fd, buf, DIO_FILE_SIZE, 0);
 	munmap(buf, DIO_FILE_SIZE);
@@ -447,7 +448,7 @@ void *dio_map(size_t size, size_t align, bool huge)
 	start = mmap(NULL, size + align, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (start == MAP_FAILED)
-		ksft_exit_fail_msg("mmap of %zu: %s\n", size, strerror(errno));
+		dio_die("mmap of %zu: %s\n", size, strerror(errno));
 	/* The caller unmaps @size bytes: give back what alignment leaves over. */
 	aligned = (char *)(((uintptr_t)start + align - 1) & ~(align - 1));
 	if (aligned > start)

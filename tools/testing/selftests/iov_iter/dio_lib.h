@@ -11,8 +11,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
+#include <stdnoreturn.h>
 #include <sys/types.h>
+
+#include "../kselftest.h"
 
 /*
  * Longest wait for anything that must happen.  It only bounds how long a
@@ -80,7 +82,6 @@ bool dio_wait_held(void);
  */
 void dio_target_open(struct dio_target *t, enum dio_target_id id);
 void dio_target_close(struct dio_target *t);
-const char *dio_target_name(enum dio_target_id id);
 
 /* A byte of the test file as dio_target_open() wrote it: below 0x80. */
 static inline unsigned char dio_pattern(off_t pos)
@@ -97,16 +98,35 @@ void dio_full_pread(int fd, void *buf, size_t len, off_t pos);
 void dio_full_pwrite(int fd, const void *buf, size_t len, off_t pos);
 
 /* Time left until DIO_DEADLINE_SECONDS after @start, in milliseconds. */
-uint64_t dio_now_ms(void);
-int dio_ms_left(uint64_t start);
+unsigned long long dio_now_ms(void);
+int dio_ms_left(unsigned long long start);
 
-/* "ok N NAME # SKIP REASON": the name of a result stays where it always is. */
-void dio_result_skip(const char *name, const char *reason);
+/* Print "Bail out! " and the message, and end the test as failed. */
+noreturn void dio_die(const char *format, ...);
 
 /*
- * The last result of a test: all pins taken are released, and with
- * @must_grow, some were taken since dio_disk_init().
+ * Why the pins are not as they should be, or NULL: as many as were taken since
+ * dio_disk_init() are released and, with @must_grow, some were taken.
  */
-void dio_result_pins(bool must_grow);
+const char *dio_pins_problem(bool must_grow);
+
+/*
+ * Results.  Inline, because kselftest.h keeps its counters in each file.
+ * The name of a skipped result comes first, so that it stays what it always is.
+ */
+static inline void dio_result_skip(const char *name, const char *reason)
+{
+	ksft_inc_xskip_cnt();
+	printf("ok %u %s # SKIP %s\n", ksft_test_num(), name, reason);
+}
+
+/* @problem: what is wrong, or NULL if nothing is */
+static inline void dio_result(const char *name, const char *problem)
+{
+	if (problem)
+		ksft_test_result_fail("%s # %s\n", name, problem);
+	else
+		ksft_test_result_pass("%s\n", name);
+}
 
 #endif /* IOV_ITER_DIO_LIB_H */
