@@ -13,6 +13,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <kunit/test.h>
+#include <linux/bio.h>
 #include <linux/bvec.h>
 #include <linux/file.h>
 #include <linux/highmem.h>
@@ -29,6 +30,7 @@
 #include <linux/swap.h>
 #include <linux/uio.h>
 #include <linux/vmalloc.h>
+#include <linux/vmstat.h>
 #include <linux/xarray.h>
 
 /* The memory that the iterators are about: pages 0 to NR_PAGES - 1 */
@@ -142,6 +144,10 @@ static const struct extract_row {
 	}, {
 		"one byte", 1, { { P(3) - 1, 1 } },
 		.nr_calls = 1, .call = { { SIZE_MAX, ANY, 1, PAGE_SIZE - 1, 1, { 2 } } },
+	}, {
+		"one byte into the next page", 1, { { 0x10, P(1) - 0xf } },
+		.nr_calls = 1,
+		.call = { { SIZE_MAX, ANY, P(1) - 0xf, 0x10, 2, { 0, 1 } } },
 	}, {
 		"unaligned at both ends", 1, { { 0x800, P(2) } },
 		.nr_calls = 1, .call = { { SIZE_MAX, ANY, P(2), 0x800, 3, { 0, 1, 2 } } },
@@ -936,6 +942,51 @@ static void user_nofault(struct kunit *test)
 	}
 }
 
+/* A thread that is being killed does not wait for pages to be faulted in */
+static void user_killed(struct kunit *test)
+{
+	struct iov_iter_kunit *k = test->priv;
+	const struct variant *v;
+	struct iov_iter iter;
+
+	user_mm_init(test);
+	k->uaddr = user_map(test, NULL, P(1), PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS);
+	for (v = next_user_variant(NULL); v; v = next_user_variant(v)) {
+		iter_init(k, &iter, v, &(struct segment){ 0, P(1) }, 1, 0);
+		spin_lock_irq(&current->sighand->siglock);
+		sigaddset(&current->pending.signal, SIGKILL);
+		set_thread_flag(TIF_SIGPENDING);
+		spin_unlock_irq(&current->sighand->siglock);
+		expect_error(test, &iter, v->flags, -EINTR);
+		flush_signals(current);
+	}
+}
+
+/* The array is freed when nothing could be listed: 4 MiB for each of these calls */
+static void user_array_freed(struct kunit *test)
+{
+	unsigned long free, lost, size;
+	struct page **pages = NULL;
+	struct iov_iter iter;
+	unsigned long uaddr;
+	size_t offset0;
+	int n;
+
+	user_mm_init(test);
+	uaddr = map_with_hole(test) + P(2);
+	free = global_zone_page_state(NR_FREE_PAGES);
+	for (n = 0; n < 16; n++) {
+		iov_iter_ubuf(&iter, ITER_DEST, (void __user *)uaddr, MAX_RW_COUNT);
+		KUNIT_EXPECT_EQ(test, -EFAULT,
+				iov_iter_extract_pages(&iter, &pages, SIZE_MAX, UINT_MAX, 0,
+						       &offset0));
+	}
+	lost = free - min(free, global_zone_page_state(NR_FREE_PAGES));
+	size = DIV_ROUND_UP(MAX_RW_COUNT / PAGE_SIZE * sizeof(struct page *), PAGE_SIZE);
+	KUNIT_EXPECT_LT_MSG(test, lost, 8 * size, "pages that are gone");
+}
+
 /* A mapped file: shared, its own pages; private and written to, copies of them */
 static void user_file(struct kunit *test)
 {
@@ -968,9 +1019,12 @@ static void user_file(struct kunit *test)
 				KUNIT_EXPECT_PTR_EQ(test, cached, pages[0]);
 				KUNIT_EXPECT_EQ(test, refs + refs_of_mode(v->mode),
 						page_ref_count(cached));
+				ClearPageDirty(cached);
 				release_extracted_pages(pages, 1, v->mode,
 							v->direction == ITER_DEST);
 				KUNIT_EXPECT_EQ(test, refs, page_ref_count(cached));
+				KUNIT_EXPECT_EQ(test, v->direction == ITER_DEST,
+						PageDirty(cached));
 			} else {
 				KUNIT_EXPECT_PTR_NE(test, cached, pages[0]);
 				release_extracted_pages(pages, 1, v->mode, true);
@@ -1149,6 +1203,29 @@ static void kvec_no_page(struct kunit *test)
 		expect_error(test, &iter, 0, -EFAULT);
 	}
 }
+
+#ifdef CONFIG_BLOCK
+/* A bio takes no KVEC: nobody would flush the kernel's mapping */
+static void kvec_bio(struct kunit *test)
+{
+	struct kvec kvec = { static_memory, 512 };
+	struct iov_iter iter;
+	struct bio_vec bvec;
+	struct bio bio;
+
+	bio_init(&bio, NULL, &bvec, 1, REQ_OP_READ);
+	iov_iter_kvec(&iter, ITER_DEST, &kvec, 1, 512);
+	KUNIT_EXPECT_EQ(test, -EFAULT, bio_iov_iter_get_pages(&bio, &iter));
+	KUNIT_EXPECT_EQ(test, 512, iov_iter_count(&iter));
+	KUNIT_EXPECT_EQ(test, 0, bio.bi_vcnt);
+	bio_uninit(&bio);
+}
+#else
+static void kvec_bio(struct kunit *test)
+{
+	kunit_skip(test, "needs CONFIG_BLOCK");
+}
+#endif
 
 #ifdef CONFIG_HIGHMEM
 static void kvec_kmap(struct kunit *test)
@@ -1449,11 +1526,14 @@ static struct kunit_case iov_iter_kunit_cases[] = {
 	KUNIT_CASE(user_read_only),
 	KUNIT_CASE(user_zero_page),
 	KUNIT_CASE(user_nofault),
+	KUNIT_CASE(user_killed),
+	KUNIT_CASE(user_array_freed),
 	KUNIT_CASE(user_file),
 	KUNIT_CASE(user_thp),
 	KUNIT_CASE(release_range),
 	KUNIT_CASE(kvec_memory),
 	KUNIT_CASE(kvec_no_page),
+	KUNIT_CASE(kvec_bio),
 	KUNIT_CASE(kvec_kmap),
 	KUNIT_CASE(bvec_folios),
 	KUNIT_CASE(bvec_max_rw_count),

@@ -444,6 +444,7 @@ static const char *read_back(const struct dio_target *t)
 static void run_kind(struct dio_target *t, enum operation op, enum memory kind)
 {
 	const char *wrong = NULL;
+	unsigned long long pins;
 	struct arena a;
 	struct io io;
 	char name[80];
@@ -461,6 +462,7 @@ static void run_kind(struct dio_target *t, enum operation op, enum memory kind)
 	wrong = arena_open(&a, kind);
 	if (wrong)
 		return dio_result_skip(name, wrong);
+	pins = dio_pins_acquired();
 	for (i = 0; i < IOS_PER_RESULT && !wrong; i++) {
 		io_cut(&io, &a, op);
 		arena_fill(&a, op);
@@ -474,12 +476,37 @@ static void run_kind(struct dio_target *t, enum operation op, enum memory kind)
 		}
 	}
 	arena_close(&a);
+	if (!wrong && kind == ANONYMOUS && dio_pins_acquired() == pins)
+		wrong = "no pin was taken";
 	if (!wrong && writes(op))
 		wrong = read_back(t);
 	/* The next result starts from what is there, not from this failure. */
 	if (wrong && writes(op))
 		dio_full_pread(t->fd, model, AREA_SIZE, 0);
 	dio_result(name, wrong);
+}
+
+/*
+ * More pages than a bio has, from inside a page on: where the logical block is a
+ * page, the end of each bio is trimmed, and the pages of the trimmed part are to
+ * be given back.
+ */
+static void run_trim(struct dio_target *t)
+{
+	size_t len = 3 * DIO_MIB;
+	unsigned char *mem, *whole;
+	char name[80];
+
+	snprintf(name, sizeof(name), "%s pread of more than a bio, from inside a page", t->name);
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	mem = dio_map(len + dio_page_size, dio_page_size, false);
+	whole = dio_map(len, dio_page_size, false);
+	dio_full_pread(t->fd, whole, len, 0);
+	dio_full_pread(t->fd, mem + 512, len, 0);
+	dio_result(name, memcmp(mem + 512, whole, len) ? "wrong bytes in memory" : NULL);
+	munmap(mem, len + dio_page_size);
+	munmap(whole, len);
 }
 
 /* Two segments in one page, apart and adjacent, in a single read */
@@ -614,7 +641,7 @@ static unsigned char *map(size_t size)
 
 int main(int argc, char **argv)
 {
-	unsigned int id, op, kind, per_target = 2, zeroing = 0;
+	unsigned int id, op, kind, per_target = 3, zeroing = 0;
 	struct dio_target target;
 	int option, error;
 	char *end;
@@ -665,6 +692,7 @@ int main(int argc, char **argv)
 				if (writes(op) ? memory_kinds[kind].writes
 					       : memory_kinds[kind].reads)
 					run_kind(&target, op, kind);
+		run_trim(&target);
 		run_one_page(&target);
 		run_misaligned(&target);
 		if (id != DIO_RAW) {

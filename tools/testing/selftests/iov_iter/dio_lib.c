@@ -201,6 +201,11 @@ static unsigned long long read_vmstat(const char *name)
 	return found;
 }
 
+unsigned long long dio_pins_acquired(void)
+{
+	return read_vmstat("nr_foll_pin_acquired");
+}
+
 const char *dio_pins_problem(bool must_grow)
 {
 	unsigned long long acquired, released, start = dio_now_ms();

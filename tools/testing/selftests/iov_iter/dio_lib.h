@@ -110,6 +110,9 @@ noreturn void dio_die(const char *format, ...);
  */
 const char *dio_pins_problem(bool must_grow);
 
+/* How many pins were taken since the kernel was booted */
+unsigned long long dio_pins_acquired(void);
+
 /*
  * Results.  Inline, because kselftest.h keeps its counters in each file.
  * The name of a skipped result comes first, so that it stays what it always is.
