@@ -487,9 +487,36 @@ static void run_kind(struct dio_target *t, enum operation op, enum memory kind)
 }
 
 /*
+ * Memory that ends after less than a page.  Where that is less than a logical
+ * block, nothing can be read, and the page that was taken is to be given back.
+ */
+static void run_fault(struct dio_target *t)
+{
+	size_t len = dio_page_size, there = dio_page_size - 512;
+	const char *wrong = NULL;
+	unsigned char *mem;
+	char name[80];
+	ssize_t n;
+
+	snprintf(name, sizeof(name), "%s pread into less than a page", t->name);
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	mem = dio_map(2 * dio_page_size, dio_page_size, false);
+	munmap(mem + dio_page_size, dio_page_size);
+	n = pread(t->fd, mem + 512, len, 0);
+	if (n < 0 && errno != EFAULT)
+		wrong = strerror(errno);
+	else if (n > (ssize_t)there)
+		wrong = "more was read than there is memory for";
+	else if (n > 0 && memcmp(mem + 512, model, n))
+		wrong = "wrong bytes in memory";
+	munmap(mem, dio_page_size);
+	dio_result(name, wrong);
+}
+
+/*
  * More pages than a bio has, from inside a page on: where the logical block is a
- * page, the end of each bio is trimmed, and the pages of the trimmed part are to
- * be given back.
+ * page, the end of each bio is trimmed, and the next one begins there.
  */
 static void run_trim(struct dio_target *t)
 {
@@ -641,7 +668,7 @@ static unsigned char *map(size_t size)
 
 int main(int argc, char **argv)
 {
-	unsigned int id, op, kind, per_target = 3, zeroing = 0;
+	unsigned int id, op, kind, per_target = 4, zeroing = 0;
 	struct dio_target target;
 	int option, error;
 	char *end;
@@ -693,6 +720,7 @@ int main(int argc, char **argv)
 					       : memory_kinds[kind].reads)
 					run_kind(&target, op, kind);
 		run_trim(&target);
+		run_fault(&target);
 		run_one_page(&target);
 		run_misaligned(&target);
 		if (id != DIO_RAW) {
