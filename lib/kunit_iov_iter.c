@@ -945,6 +945,7 @@ static void user_nofault(struct kunit *test)
 /* A thread that is being killed does not wait for pages to be faulted in */
 static void user_killed(struct kunit *test)
 {
+	struct sighand_struct *sighand = rcu_dereference_protected(current->sighand, true);
 	struct iov_iter_kunit *k = test->priv;
 	const struct variant *v;
 	struct iov_iter iter;
@@ -954,10 +955,10 @@ static void user_killed(struct kunit *test)
 			    MAP_PRIVATE | MAP_ANONYMOUS);
 	for (v = next_user_variant(NULL); v; v = next_user_variant(v)) {
 		iter_init(k, &iter, v, &(struct segment){ 0, P(1) }, 1, 0);
-		spin_lock_irq(&current->sighand->siglock);
+		spin_lock_irq(&sighand->siglock);
 		sigaddset(&current->pending.signal, SIGKILL);
 		set_thread_flag(TIF_SIGPENDING);
-		spin_unlock_irq(&current->sighand->siglock);
+		spin_unlock_irq(&sighand->siglock);
 		expect_error(test, &iter, v->flags, -EINTR);
 		flush_signals(current);
 	}
