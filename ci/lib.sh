@@ -12,6 +12,7 @@ mkdir -p "$LOGS"
 export LC_ALL=C TZ=UTC
 # what "make" hands down must not reach the kernel's own makefiles
 unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL ARCH CROSS_COMPILE
+export PYTHONDONTWRITEBYTECODE=1	# kunit.py is run in out/linux
 export KBUILD_BUILD_USER=iov_iter KBUILD_BUILD_HOST=extract
 JOBS=${JOBS:-$(nproc)}
 if command -v ccache >/dev/null; then
