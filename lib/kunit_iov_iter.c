@@ -1127,6 +1127,54 @@ static void release_range(struct kunit *test)
 	}
 }
 
+/* Taken once more, by each mode: as many releases as there were takes */
+static void retain_page(struct kunit *test)
+{
+	static const struct {
+		gfp_t gfp;
+		unsigned int mode;
+		int refs, pins;		/* what one more take adds */
+	} *c, cases[] = {
+		{ GFP_KERNEL, 0, 0, 0 },
+		{ GFP_KERNEL, FOLL_GET, 1, 0 },
+		{ GFP_KERNEL, FOLL_PIN, GUP_PIN_COUNTING_BIAS, 0 },
+		{ GFP_KERNEL | __GFP_COMP, 0, 0, 0 },
+		{ GFP_KERNEL | __GFP_COMP, FOLL_GET, 1, 0 },
+		{ GFP_KERNEL | __GFP_COMP, FOLL_PIN, 1, 1 },
+	};
+	struct page *page;
+	int times;
+
+	for (c = cases; c < cases + ARRAY_SIZE(cases); c++) {
+		bool compound = c->gfp & __GFP_COMP;
+
+		page = alloc_pages(c->gfp, compound ? MEMORY_ORDER : 0);
+		KUNIT_ASSERT_NOT_NULL(test, page);
+		/* of a compound page, one in the middle */
+		for (times = 1; times <= 2; times++) {
+			KUNIT_EXPECT_EQ(test, 0, retain_extracted_page(page + 2 * compound,
+								       c->mode));
+			KUNIT_EXPECT_EQ(test, 1 + times * c->refs, page_ref_count(page));
+			if (compound)
+				KUNIT_EXPECT_EQ(test, times * c->pins,
+						head_compound_pincount(page));
+		}
+		for (times = 0; times < 2; times++)
+			release_extracted_range(page + 2 * compound, 1, c->mode, false);
+		KUNIT_EXPECT_EQ(test, 1, page_ref_count(page));
+		if (compound)
+			KUNIT_EXPECT_EQ(test, 0, head_compound_pincount(page));
+		__free_pages(page, compound ? MEMORY_ORDER : 0);
+	}
+
+	/* The zero page is not pinned, and its count does not move. */
+	times = page_ref_count(ZERO_PAGE(0));
+	KUNIT_EXPECT_EQ(test, 0, retain_extracted_page(ZERO_PAGE(0), FOLL_PIN));
+	KUNIT_EXPECT_EQ(test, times, page_ref_count(ZERO_PAGE(0)));
+	release_extracted_range(ZERO_PAGE(0), 1, FOLL_PIN, false);
+	KUNIT_EXPECT_EQ(test, times, page_ref_count(ZERO_PAGE(0)));
+}
+
 static struct page *kernel_page(const void *kaddr)
 {
 	return is_vmalloc_or_module_addr(kaddr) ? vmalloc_to_page(kaddr) : virt_to_page(kaddr);
@@ -1532,6 +1580,7 @@ static struct kunit_case iov_iter_kunit_cases[] = {
 	KUNIT_CASE(user_file),
 	KUNIT_CASE(user_thp),
 	KUNIT_CASE(release_range),
+	KUNIT_CASE(retain_page),
 	KUNIT_CASE(kvec_memory),
 	KUNIT_CASE(kvec_no_page),
 	KUNIT_CASE(kvec_bio),
