@@ -15,6 +15,10 @@
  *	----------------+---------------+---------------+-------------
  *	around it	|   before	| stores some	| before
  *	inside of it	|   before	| data read	| before
+ *
+ * Where a read is at least whole pages, as on a disk with logical blocks of a
+ * page, nothing is around it.  Then the parent stores into the read itself,
+ * which the data must overwrite, as the device has not delivered it yet.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -78,16 +82,23 @@ static const struct shape {
 
 static bool quick;
 
-static size_t offset_of(const struct shape *s)
+static size_t offset_of(const struct shape *s, unsigned int block)
 {
+	if (block >= dio_page_size)
+		return 0;
 	switch (s->at) {
 	case AT_START:
 		return 0;
 	case AT_BLOCK:
-		return 512;
+		return block;
 	default:
-		return dio_page_size - 512;
+		return dio_page_size - block;
 	}
+}
+
+static bool wanted(const struct shape *s, unsigned int block)
+{
+	return s->length % block == 0 && (!quick || s->quick);
 }
 
 /* A read in one of the ways; start() returns without waiting for it. */
@@ -221,7 +232,8 @@ static struct view look(const struct buffer *b, bool is_child)
 		}
 		if (data == (is_child ? before(i) : dio_pattern(b->pos + in)))
 			continue;
-		if (data == (is_child ? dio_pattern(b->pos + in) : before(i)))
+		if (data == (is_child ? dio_pattern(b->pos + in) : before(i)) ||
+		    (!is_child && data == STORED))
 			v.wrong++;
 		else
 			v.disturbed++;
@@ -290,7 +302,7 @@ static void report(const char *name, const char *claim, const struct view *v,
 		ksft_test_result_fail("%s: %s # %zu foreign bytes inside, %zu around\n",
 				      name, claim, v->disturbed, v->around);
 	else
-		ksft_test_result_pass("%s: %s\n", name, claim);
+		ksft_test_result_pass("%s: %s # %llu ms\n", name, claim, dio_lap_ms());
 }
 
 static const char * const parent_claim = "parent sees the read";
@@ -317,7 +329,7 @@ static void both_fail(const char *name, const char *step, int error)
 static void run_case(struct dio_target *t, enum way way, const struct shape *s)
 {
 	struct request r = { .way = way, .fd = t->fd, .length = s->length };
-	struct buffer b = { .length = s->length, .offset = offset_of(s) };
+	struct buffer b = { .length = s->length, .offset = offset_of(s, t->block) };
 	struct view parent, from_child;
 	struct child c = { 0 };
 	char name[64];
@@ -329,8 +341,8 @@ static void run_case(struct dio_target *t, enum way way, const struct shape *s)
 		 b.length, b.offset, s->huge ? " huge" : "");
 	if (t->skip)
 		return both_skip(name, t->skip);
-	if (dio_block_size > 512)
-		return both_skip(name, "the disk's logical block is larger than 512");
+	if (!t->holdable)
+		return both_skip(name, "nothing holds the reads of this device");
 
 	ret = request_prepare(&r);
 	if (ret)
@@ -364,10 +376,13 @@ static void run_case(struct dio_target *t, enum way way, const struct shape *s)
 	if (ret)
 		dio_die("%s: no child: %s\n", name, strerror(-ret));
 
-	/* The stores that make fork()'s sharing end; not into the read itself. */
-	if (b.offset)
+	/*
+	 * The stores that make fork()'s sharing end.  Not into the read itself,
+	 * unless there is nothing else in its pages.
+	 */
+	if (b.offset || b.length == b.size)
 		b.mem[0] = STORED;
-	if (b.offset + b.length < b.size)
+	if (b.offset + b.length < b.size || b.length == b.size)
 		b.mem[b.size - 1] = STORED;
 
 	held = held && dio_held();
@@ -397,8 +412,9 @@ unmap:
 static void help(FILE *to)
 {
 	fprintf(to,
-		"usage: dio_fork [-q]\n"
+		"usage: dio_fork [-q] [-t TARGET[,TARGET...]]\n"
 		"  -q  the quick subset: two sizes of each kind of I/O\n"
+		"  -t  only these targets: raw, ext4, xfs, ...\n"
 		"The disk named by the environment variable IOV_ITER_DISK is overwritten;\n"
 		"without it a ram disk is used.\n");
 }
@@ -409,11 +425,16 @@ int main(int argc, char **argv)
 	struct dio_target target;
 	int option;
 
-	while ((option = getopt(argc, argv, "qh")) != -1) {
+	while ((option = getopt(argc, argv, "qt:h")) != -1) {
 		switch (option) {
 		case 'q':
 			quick = true;
 			break;
+		case 't':
+			if (dio_target_select(optarg))
+				break;
+			fprintf(stderr, "dio_fork: there is no target in '%s'\n", optarg);
+			return KSFT_FAIL;
 		case 'h':
 			help(stdout);
 			return KSFT_PASS;
@@ -430,15 +451,16 @@ int main(int argc, char **argv)
 
 	ksft_print_header();
 	dio_disk_init();
-	for (i = 0; i < ARRAY_SIZE(shapes); i++)
-		plan += !quick || shapes[i].quick;
-	ksft_set_plan(2 * plan * NR_WAYS * DIO_NR_TARGETS + 1);
+	for (id = 0; id < dio_nr_targets(); id++)
+		for (i = 0; i < ARRAY_SIZE(shapes); i++)
+			plan += wanted(&shapes[i], dio_target_block(id));
+	ksft_set_plan(2 * plan * NR_WAYS + 1);
 
-	for (id = 0; id < DIO_NR_TARGETS; id++) {
+	for (id = 0; id < dio_nr_targets(); id++) {
 		dio_target_open(&target, id);
 		for (way = 0; way < NR_WAYS; way++)
 			for (i = 0; i < ARRAY_SIZE(shapes); i++)
-				if (!quick || shapes[i].quick)
+				if (wanted(&shapes[i], target.block))
 					run_case(&target, way, &shapes[i]);
 		dio_target_close(&target);
 	}

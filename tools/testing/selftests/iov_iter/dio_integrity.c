@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libaio.h>
+#include <liburing.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include "dio_lib.h"
@@ -27,63 +29,106 @@
 #define ARENA_SIZE	(64UL * 1024)	/* of memory: where the segments lie */
 #define HUGE_SIZE	(2 * DIO_MIB)
 #define MAX_SEGMENTS	16
-#define IOS_PER_RESULT	200
+#define MANY_SEGMENTS	1024		/* UIO_MAXIOV, more is EINVAL */
+#define LARGE_SIZE	(64 * DIO_MIB)
+#define OWN_OFFSET	(2 * DIO_MIB)	/* of OWN_FILE, in the file */
+#define SECTOR		512		/* nothing is done in smaller parts */
 #define UNTOUCHED	0xa5		/* what memory holds before a read */
 
 enum operation {
 	PREAD,
 	PREADV,
 	AIO_READ,
+	URING_READ,
+	URING_READV,
+	URING_READ_FIXED,
+	URING_READ_POLLED,
+	/* from here on they write */
 	PWRITE,
 	PWRITEV,
 	AIO_WRITE,
+	URING_WRITE,
+	URING_WRITEV,
+	URING_WRITE_FIXED,
+	URING_WRITE_POLLED,
 	NR_OPERATIONS,
 };
 
-static const char * const operation_names[NR_OPERATIONS] = {
-	[PREAD]		= "pread",
-	[PREADV]	= "preadv",
-	[AIO_READ]	= "aio preadv",
-	[PWRITE]	= "pwrite",
-	[PWRITEV]	= "pwritev",
-	[AIO_WRITE]	= "aio pwritev",
+static const struct operation_kind {
+	const char *name;
+	bool vectored;
+	bool fixed;		/* memory registered with io_uring beforehand */
+	bool polled;
+} operation_kinds[NR_OPERATIONS] = {
+	[PREAD]			= { "pread" },
+	[PREADV]		= { "preadv", .vectored = true },
+	[AIO_READ]		= { "aio preadv", .vectored = true },
+	[URING_READ]		= { "io_uring read" },
+	[URING_READV]		= { "io_uring readv", .vectored = true },
+	[URING_READ_FIXED]	= { "io_uring fixed read", .fixed = true },
+	[URING_READ_POLLED]	= { "io_uring polled read", .polled = true },
+	[PWRITE]		= { "pwrite" },
+	[PWRITEV]		= { "pwritev", .vectored = true },
+	[AIO_WRITE]		= { "aio pwritev", .vectored = true },
+	[URING_WRITE]		= { "io_uring write" },
+	[URING_WRITEV]		= { "io_uring writev", .vectored = true },
+	[URING_WRITE_FIXED]	= { "io_uring fixed write", .fixed = true },
+	[URING_WRITE_POLLED]	= { "io_uring polled write", .polled = true },
 };
 
 enum memory {
 	ANONYMOUS,
 	HUGE,
+	HUGETLB,
 	SHARED,
+	MEMFD,
 	PRIVATE_FILE,
+	SHARED_FILE,
+	OWN_FILE,
 	READ_ONLY,
 	NEVER_TOUCHED,
 	TAIL_UNMAPPED,
+	GUARD_PAGE,
 	NR_MEMORIES,
 };
 
 /*
- * @reads: @writes: whether I/O of that direction is tried
+ * @reads: whether it is read into; everything is written from
+ * @fixed: whether it can be registered with io_uring, which wants to write to
+ *	it for good and refuses the pages of most files
+ * @hole: whether a part of it is not mapped
  * @read_result: what a read must come to; 0 is all that was asked for
  */
 static const struct memory_kind {
 	const char *name;
-	bool reads, writes;
+	bool reads, fixed, hole;
 	int read_result;
 } memory_kinds[NR_MEMORIES] = {
-	[ANONYMOUS]	= { "anonymous memory", true, true, 0 },
-	[HUGE]		= { "a huge page", true, true, 0 },
-	[SHARED]	= { "shared memory", true, true, 0 },
-	[PRIVATE_FILE]	= { "a private file mapping", true, true, 0 },
-	[READ_ONLY]	= { "read-only memory", true, true, -EFAULT },
-	[NEVER_TOUCHED]	= { "memory never touched", false, true, 0 },
-	[TAIL_UNMAPPED]	= { "memory whose tail is unmapped", true, true, 0 },
+	[ANONYMOUS]	= { "anonymous memory", .reads = true, .fixed = true },
+	[HUGE]		= { "a huge page", .reads = true, .fixed = true },
+	[HUGETLB]	= { "hugetlb memory", .reads = true, .fixed = true },
+	[SHARED]	= { "shared memory", .reads = true, .fixed = true },
+	[MEMFD]		= { "a memfd", .reads = true, .fixed = true },
+	[PRIVATE_FILE]	= { "a private file mapping", .reads = true },
+	[SHARED_FILE]	= { "a shared file mapping", .reads = true },
+	[OWN_FILE]	= { "a mapping of another part of the file", .reads = true },
+	[READ_ONLY]	= { "read-only memory", .reads = true, .read_result = -EFAULT },
+	[NEVER_TOUCHED]	= { "memory never touched" },
+	[TAIL_UNMAPPED]	= { "memory whose tail is unmapped", .reads = true, .hole = true },
+	[GUARD_PAGE]	= { "memory with a guard page", .reads = true, .hole = true },
 };
 
 static unsigned long long seed, state;
+static unsigned int ios = 200;		/* per result */
+static unsigned int block;		/* of the target: the unit of all I/O */
 static io_context_t aio;
+static struct io_uring uring, polled_uring;
+static const char *no_uring, *no_polled_uring;	/* why there is none */
 static unsigned char *model;		/* of the file's first AREA_SIZE bytes */
 static unsigned char *shadow;		/* what the arena must hold */
 static unsigned char *scratch;
-static char problem[160];
+static char problem[200];
+static const char * const not_polled = "nothing polls for this device";
 
 /* xorshift64*: the same sequence everywhere, unlike random() */
 static unsigned long long random64(void)
@@ -113,63 +158,159 @@ static bool writes(enum operation op)
 	return op >= PWRITE;
 }
 
-/* Memory of one kind.  The page behind @mem + ARENA_SIZE is never mapped. */
+/* Pairs that make no sense, or that cannot be: they have no result at all. */
+static bool makes_sense(enum operation op, enum memory kind)
+{
+	if (!writes(op) && !memory_kinds[kind].reads)
+		return false;
+	if (operation_kinds[op].fixed)
+		return memory_kinds[kind].fixed;
+	/* What is polled for differs in nothing but the completion. */
+	return !operation_kinds[op].polled || kind == ANONYMOUS;
+}
+
+/*
+ * Memory of one kind: ARENA_SIZE bytes at @mem, but for the @hole from @hole_at
+ * on.  Where nothing is unmapped, that is the end.
+ */
 struct arena {
 	enum memory kind;
-	unsigned char *mem;
-	size_t mapped;
-	int file;			/* of PRIVATE_FILE */
+	unsigned char *mem, *base;
+	size_t mapped;			/* at @base */
+	size_t hole_at, hole;
+	int file;			/* that is mapped */
+	bool registered;
 };
 
-static const char *arena_open(struct arena *a, enum memory kind)
+static void arena_close(struct arena *a)
 {
-	unsigned char *base;
+	if (a->registered)
+		io_uring_unregister_buffers(&uring);
+	if (a->base)
+		munmap(a->base, a->mapped);
+	if (a->file >= 0)
+		close(a->file);
+}
 
+static void arena_map(struct arena *a, int flags, off_t offset)
+{
+	if (mmap(a->mem, ARENA_SIZE, PROT_READ | PROT_WRITE, flags | MAP_FIXED,
+		 a->file, offset) == MAP_FAILED)
+		dio_die("%s: %s\n", memory_kinds[a->kind].name, strerror(errno));
+}
+
+static const char *arena_map_huge(struct arena *a)
+{
+	a->mapped = HUGE_SIZE;
+	if (a->kind == HUGE) {
+		a->base = dio_map(HUGE_SIZE, HUGE_SIZE, true);
+		memset(a->base, 0, HUGE_SIZE);
+		if (!dio_is_huge(a->base))
+			return "the kernel gave no huge page";
+	} else {
+		dio_write_file("8", "/proc/sys/vm/nr_hugepages");
+		a->base = mmap(NULL, HUGE_SIZE, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+		if (a->base == MAP_FAILED) {
+			a->base = NULL;
+			return "the kernel gave no hugetlb page";
+		}
+	}
+	/* The end of it, after a start that is aligned to nothing but pages */
+	a->mem = a->base + HUGE_SIZE - ARENA_SIZE;
+	return NULL;
+}
+
+/* A file for a mapping: of the target's file system, or in memory */
+static const char *arena_file(struct arena *a, const struct dio_target *t)
+{
+	char path[100];
+
+	if (a->kind == OWN_FILE) {
+		a->file = open(t->path, O_RDWR);
+		return NULL;
+	}
+	if (a->kind == MEMFD || !t->dir[0] || t->append) {
+		if (a->kind == SHARED_FILE)
+			return "there is no file system for one more file";
+		a->file = memfd_create("dio_integrity", 0);
+	} else {
+		snprintf(path, sizeof(path), "%s/mapped", t->dir);
+		a->file = open(path, O_RDWR | O_CREAT, 0600);
+	}
+	if (a->file < 0 || ftruncate(a->file, ARENA_SIZE))
+		return "there is no file to map";
+	return NULL;
+}
+
+static const char *arena_open(struct arena *a, enum memory kind, const struct dio_target *t)
+{
+	const char *skip = NULL;
+
+	memset(a, 0, sizeof(*a));
 	a->kind = kind;
 	a->file = -1;
-	a->mapped = kind == HUGE ? HUGE_SIZE : ARENA_SIZE;
-	/* One page more, to unmap it: nothing else gets mapped there meanwhile. */
-	base = dio_map(a->mapped + dio_page_size, kind == HUGE ? HUGE_SIZE : dio_page_size,
-		       kind == HUGE);
-	munmap(base + a->mapped, dio_page_size);
-	/* The arena is the end of the mapping. */
-	a->mem = base + a->mapped - ARENA_SIZE;
+	a->hole_at = ARENA_SIZE;
+	if (kind == HUGE || kind == HUGETLB)
+		return arena_map_huge(a);
 
+	/* One page more, to unmap it: nothing else gets mapped there meanwhile. */
+	a->mapped = ARENA_SIZE;
+	a->base = dio_map(ARENA_SIZE + dio_page_size, dio_page_size, false);
+	munmap(a->base + ARENA_SIZE, dio_page_size);
+	a->mem = a->base;
 	switch (kind) {
-	case HUGE:
-		memset(base, 0, HUGE_SIZE);
-		if (!dio_is_huge(base)) {
-			munmap(base, HUGE_SIZE);
-			return "the kernel gave no huge page";
-		}
-		break;
 	case SHARED:
-		if (mmap(a->mem, ARENA_SIZE, PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
-			dio_die("shared memory: %s\n", strerror(errno));
+		arena_map(a, MAP_SHARED | MAP_ANONYMOUS, 0);
 		break;
+	case OWN_FILE:
+		if (t->append)
+			return "a sequential zone cannot be mapped for writing";
+		/* fallthrough */
+	case MEMFD:
 	case PRIVATE_FILE:
-		a->file = memfd_create("dio_integrity", 0);
-		if (a->file < 0) {
-			munmap(base, a->mapped);
-			return "there is no memfd_create()";
-		}
-		if (ftruncate(a->file, ARENA_SIZE) ||
-		    mmap(a->mem, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED,
-			 a->file, 0) == MAP_FAILED)
-			dio_die("private file mapping: %s\n", strerror(errno));
+	case SHARED_FILE:
+		skip = arena_file(a, t);
+		if (!skip)
+			arena_map(a, kind == PRIVATE_FILE ? MAP_PRIVATE : MAP_SHARED,
+				  kind == OWN_FILE ? OWN_OFFSET : 0);
+		break;
+	case TAIL_UNMAPPED:
+		a->hole = dio_page_size;
+		break;
+	case GUARD_PAGE:
+		a->hole = dio_page_size;
+		a->hole_at = ARENA_SIZE / 2;
+		mprotect(a->mem + a->hole_at, a->hole, PROT_NONE);
 		break;
 	default:
 		break;
 	}
-	return NULL;
+	return skip;
 }
 
-static void arena_close(struct arena *a)
+static const char *arena_register(struct arena *a)
 {
-	if (a->file >= 0)
-		close(a->file);
-	munmap(a->mem + ARENA_SIZE - a->mapped, a->mapped);
+	struct iovec iov = { a->mem, ARENA_SIZE };
+	int ret = io_uring_register_buffers(&uring, &iov, 1);
+
+	a->registered = !ret;
+	return ret ? strerror(-ret) : NULL;
+}
+
+static size_t behind_hole(const struct arena *a)
+{
+	size_t end = a->hole_at + a->hole;
+
+	return end < ARENA_SIZE ? end : ARENA_SIZE;
+}
+
+static void arena_from_shadow(struct arena *a)
+{
+	size_t end = behind_hole(a);
+
+	memcpy(a->mem, shadow, a->hole_at);
+	memcpy(a->mem + end, shadow + end, ARENA_SIZE - end);
 }
 
 /*
@@ -193,18 +334,21 @@ static void arena_fill(struct arena *a, enum operation op)
 		break;
 	case READ_ONLY:
 		mprotect(a->mem, ARENA_SIZE, PROT_READ | PROT_WRITE);
-		memcpy(a->mem, shadow, ARENA_SIZE);
+		arena_from_shadow(a);
 		mprotect(a->mem, ARENA_SIZE, PROT_READ);
 		break;
 	default:
-		memcpy(a->mem, shadow, ARENA_SIZE);
+		arena_from_shadow(a);
 	}
 }
 
 /* What the arena, and the file under a private mapping, hold; NULL if right. */
 static const char *arena_check(struct arena *a, enum operation op)
 {
-	if (memcmp(a->mem, shadow, ARENA_SIZE))
+	size_t end = behind_hole(a);
+
+	if (memcmp(a->mem, shadow, a->hole_at) ||
+	    memcmp(a->mem + end, shadow + end, ARENA_SIZE - end))
 		return writes(op) ? "a write changed its source" : "wrong bytes in memory";
 	if (a->kind == PRIVATE_FILE && !writes(op)) {
 		dio_full_pread(a->file, scratch, ARENA_SIZE, 0);
@@ -219,7 +363,7 @@ struct io {
 	struct iovec iov[MAX_SEGMENTS];
 	int nr;
 	size_t length;		/* of all segments */
-	size_t good;		/* of it, before the unmapped tail */
+	size_t good;		/* of it, before what is not mapped */
 	off_t pos;
 };
 
@@ -231,15 +375,32 @@ static void io_add(struct io *io, unsigned char *base, size_t len)
 	io->length += len;
 }
 
+/* How many bytes come before the first one in the hole */
+static size_t before_hole(const struct io *io, const struct arena *a)
+{
+	size_t good = 0;
+	int i;
+
+	for (i = 0; i < io->nr; i++) {
+		size_t at = (unsigned char *)io->iov[i].iov_base - a->mem;
+		size_t len = io->iov[i].iov_len;
+
+		if (len && at + len > a->hole_at && at < a->hole_at + a->hole)
+			return good + (at < a->hole_at ? a->hole_at - at : 0);
+		good += len;
+	}
+	return good;
+}
+
 /*
  * Cut segments out of the arena, from its start to its end so that they do not
  * overlap: whole pages that join, blocks that share a page, empty ones.
  */
 static void io_cut(struct io *io, struct arena *a, enum operation op)
 {
-	size_t block = dio_block_size, page = dio_page_size;
-	int want = op == PREAD || op == PWRITE ? 1 : 1 + below(MAX_SEGMENTS);
-	size_t at = below(2 * page / block) * block;
+	size_t page = dio_page_size, unit = page < block ? block : page;
+	int want = operation_kinds[op].vectored ? 1 + below(MAX_SEGMENTS) : 1;
+	size_t at = below(2 * unit / block) * block;
 	bool tail = a->kind == TAIL_UNMAPPED;
 	size_t len;
 
@@ -251,10 +412,12 @@ static void io_cut(struct io *io, struct arena *a, enum operation op)
 
 		switch (below(5)) {
 		case 0:		/* empty, wherever it points to; alignment is checked even so */
+			if (!operation_kinds[op].vectored)
+				continue;
 			io_add(io, a->mem + below(ARENA_SIZE / block) * block, 0);
 			continue;
 		case 1:		/* to the end of the page: the next may join */
-			len = page - at % page + below(3) * page;
+			len = unit - at % unit + below(3) * unit;
 			break;
 		case 2:		/* after a gap, within the page where it can be */
 			at += block;
@@ -262,10 +425,10 @@ static void io_cut(struct io *io, struct arena *a, enum operation op)
 			len = block;
 			break;
 		case 3:
-			len = (1 + below(page / block)) * block;
+			len = (1 + below(unit / block)) * block;
 			break;
 		default:
-			len = want == 1 ? ARENA_SIZE : 4 * page;
+			len = want == 1 ? ARENA_SIZE : 4 * unit;
 			len = (1 + below(len / block)) * block;
 		}
 		if (len > room)
@@ -281,27 +444,83 @@ static void io_cut(struct io *io, struct arena *a, enum operation op)
 		if (want == 1) {
 			io->nr = 0;
 			io->length = 0;
-			io_add(io, a->mem + ARENA_SIZE - len, len + page);
+			io_add(io, a->mem + ARENA_SIZE - len, len + unit);
 			io->good = len;
 		} else {
-			io_add(io, a->mem + ARENA_SIZE, page);
+			io_add(io, a->mem + ARENA_SIZE, unit);
 		}
 	} else if (!io->length) {
 		io->nr = 0;
 		io_add(io, a->mem, block);
 		io->good = io->length;
 	}
+	if (a->kind == GUARD_PAGE)
+		io->good = before_hole(io, a);
 	io->pos = below((AREA_SIZE - io->length) / block + 1) * block;
+}
+
+static ssize_t aio_do(struct io *io, int fd, bool write)
+{
+	struct timespec limit = { .tv_sec = DIO_DEADLINE_SECONDS };
+	struct iocb iocb, *list = &iocb;
+	struct io_event event;
+	int ret;
+
+	if (write)
+		io_prep_pwritev(&iocb, fd, io->iov, io->nr, io->pos);
+	else
+		io_prep_preadv(&iocb, fd, io->iov, io->nr, io->pos);
+	ret = io_submit(aio, 1, &list);
+	if (ret != 1)
+		return ret;
+	if (io_getevents(aio, 1, 1, &event, &limit) != 1)
+		dio_die("an aio request does not end\n");
+	return (long)event.res;
+}
+
+static ssize_t uring_do(struct io *io, int fd, enum operation op)
+{
+	struct io_uring *ring = operation_kinds[op].polled ? &polled_uring : &uring;
+	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+	struct io_uring_cqe *cqe;
+	struct iovec *iov = io->iov;
+	ssize_t n;
+	int ret;
+
+	switch (op) {
+	case URING_READV:
+		io_uring_prep_readv(sqe, fd, iov, io->nr, io->pos);
+		break;
+	case URING_WRITEV:
+		io_uring_prep_writev(sqe, fd, iov, io->nr, io->pos);
+		break;
+	case URING_READ_FIXED:
+		io_uring_prep_read_fixed(sqe, fd, iov->iov_base, iov->iov_len, io->pos, 0);
+		break;
+	case URING_WRITE_FIXED:
+		io_uring_prep_write_fixed(sqe, fd, iov->iov_base, iov->iov_len, io->pos, 0);
+		break;
+	default:
+		if (writes(op))
+			io_uring_prep_write(sqe, fd, iov->iov_base, iov->iov_len, io->pos);
+		else
+			io_uring_prep_read(sqe, fd, iov->iov_base, iov->iov_len, io->pos);
+	}
+	ret = io_uring_submit_and_wait(ring, 1);
+	if (ret < 0)
+		return ret;
+	ret = io_uring_wait_cqe(ring, &cqe);
+	if (ret)
+		dio_die("an io_uring request does not end: %s\n", strerror(-ret));
+	n = cqe->res;
+	io_uring_cqe_seen(ring, cqe);
+	return n;
 }
 
 /* The number of bytes, or a negative errno */
 static ssize_t io_do(struct io *io, int fd, enum operation op)
 {
-	struct iocb iocb, *list = &iocb;
-	struct timespec limit = { .tv_sec = DIO_DEADLINE_SECONDS };
-	struct io_event event;
 	ssize_t n;
-	int ret;
 
 	switch (op) {
 	case PREAD:
@@ -316,17 +535,11 @@ static ssize_t io_do(struct io *io, int fd, enum operation op)
 	case PWRITEV:
 		n = pwritev(fd, io->iov, io->nr, io->pos);
 		break;
+	case AIO_READ:
+	case AIO_WRITE:
+		return aio_do(io, fd, writes(op));
 	default:
-		if (op == AIO_READ)
-			io_prep_preadv(&iocb, fd, io->iov, io->nr, io->pos);
-		else
-			io_prep_pwritev(&iocb, fd, io->iov, io->nr, io->pos);
-		ret = io_submit(aio, 1, &list);
-		if (ret != 1)
-			return ret;
-		if (io_getevents(aio, 1, 1, &event, &limit) != 1)
-			dio_die("an aio request does not end\n");
-		return (long)event.res;
+		return uring_do(io, fd, op);
 	}
 	return n < 0 ? -errno : n;
 }
@@ -369,22 +582,22 @@ static const char *apply_partly(struct io *io, struct arena *a, int fd, enum ope
 		size_t at = (unsigned char *)io->iov[i].iov_base - a->mem, k, len;
 
 		len = io->iov[i].iov_len < n ? io->iov[i].iov_len : n;
-		for (k = 0; k < len; k += dio_block_size) {
+		for (k = 0; k < len; k += SECTOR) {
 			if (writes(op)) {
 				theirs = scratch + (pos - io->pos) + k;
-				if (!memcmp(theirs, model + pos + k, dio_block_size))
+				if (!memcmp(theirs, model + pos + k, SECTOR))
 					continue;
 				mine = shadow + at + k;
-				if (memcmp(theirs, mine, dio_block_size))
+				if (memcmp(theirs, mine, SECTOR))
 					return "a failed write left wrong bytes";
-				memcpy(model + pos + k, mine, dio_block_size);
+				memcpy(model + pos + k, mine, SECTOR);
 			} else {
 				theirs = a->mem + at + k;
-				if (!memcmp(theirs, shadow + at + k, dio_block_size))
+				if (!memcmp(theirs, shadow + at + k, SECTOR))
 					continue;
-				if (memcmp(theirs, model + pos + k, dio_block_size))
+				if (memcmp(theirs, model + pos + k, SECTOR))
 					return "a failed read left wrong bytes";
-				memcpy(shadow + at + k, theirs, dio_block_size);
+				memcpy(shadow + at + k, theirs, SECTOR);
 			}
 		}
 		pos += len;
@@ -393,8 +606,30 @@ static const char *apply_partly(struct io *io, struct arena *a, int fd, enum ope
 	return NULL;
 }
 
-static const char *io_check(struct io *io, struct arena *a, int fd, enum operation op,
-			    ssize_t n)
+/*
+ * After a write that met unmapped memory: fs/direct-io.c writes zeros to what is
+ * left of the blocks that it has mapped, lest they show what they held before.
+ * Everywhere else nothing is written there.
+ */
+static const char *apply_zeros(struct io *io, const struct dio_target *t)
+{
+	static const unsigned char zeros[SECTOR];
+	size_t k, len = io->length - io->good;
+	off_t pos = io->pos + io->good;
+
+	dio_full_pread(t->fd, scratch, len, pos);
+	for (k = 0; k < len; k += SECTOR) {
+		if (!memcmp(scratch + k, model + pos + k, SECTOR))
+			continue;
+		if (!t->zeroes || memcmp(scratch + k, zeros, SECTOR))
+			return "bytes are written that come from nowhere";
+		memcpy(model + pos + k, zeros, SECTOR);
+	}
+	return NULL;
+}
+
+static const char *io_check(struct io *io, struct arena *a, const struct dio_target *t,
+			    enum operation op, ssize_t n)
 {
 	const char *wrong;
 	int want = writes(op) ? 0 : memory_kinds[a->kind].read_result;
@@ -402,15 +637,19 @@ static const char *io_check(struct io *io, struct arena *a, int fd, enum operati
 	if (want) {
 		if (n != want)
 			return "not the error it must be";
-	} else if (a->kind == TAIL_UNMAPPED) {
+	} else if (io->good < io->length) {
 		/* Short, or all of it an error: file systems differ. */
 		if (n == -EFAULT) {
-			wrong = apply_partly(io, a, fd, op);
+			wrong = t->append && writes(op) ? NULL :
+				apply_partly(io, a, t->fd, op);
 			if (wrong)
 				return wrong;
 		} else if (n <= 0 || n > io->good) {
 			return "neither short nor EFAULT";
 		}
+		wrong = writes(op) && !t->append ? apply_zeros(io, t) : NULL;
+		if (wrong)
+			return wrong;
 	} else if (n != io->length) {
 		return "failed or short";
 	}
@@ -419,21 +658,57 @@ static const char *io_check(struct io *io, struct arena *a, int fd, enum operati
 	return arena_check(a, op);
 }
 
+/*
+ * Where the file only grows, the next write goes to its end, and what a failed
+ * one left is told by its size.  It begins anew before it would be full.
+ */
+static void append_prepare(struct dio_target *t, struct io *io)
+{
+	struct stat st;
+
+	if (fstat(t->fd, &st))
+		dio_die("%s: %s\n", t->path, strerror(errno));
+	if (st.st_size + io->length > AREA_SIZE) {
+		if (ftruncate(t->fd, 0))
+			dio_die("%s: the zone is not reset: %s\n", t->path, strerror(errno));
+		st.st_size = 0;
+	}
+	io->pos = st.st_size;
+}
+
+static const char *append_check(struct dio_target *t, struct io *io, struct arena *a, ssize_t n)
+{
+	struct stat st;
+
+	if (fstat(t->fd, &st))
+		dio_die("%s: %s\n", t->path, strerror(errno));
+	if (n >= 0 && st.st_size != io->pos + n)
+		return "the file has not grown by what was written";
+	if (n < 0 && (st.st_size < io->pos || st.st_size > io->pos + io->good))
+		return "a failed write has changed the size of the file";
+	if (n < 0)
+		apply(io, a, true, st.st_size - io->pos);
+	return NULL;
+}
+
 /* Compare the file with the model, through the page cache, freshly read. */
 static const char *read_back(const struct dio_target *t)
 {
 	int fd = open(t->path, O_RDONLY);
-	size_t i;
+	size_t i, size = AREA_SIZE;
+	struct stat st;
 
-	if (fd < 0)
+	if (fd < 0 || fstat(fd, &st))
 		dio_die("%s: %s\n", t->path, strerror(errno));
+	if (t->append && st.st_size < AREA_SIZE)
+		size = st.st_size;
 	if (t->dir[0])
 		posix_fadvise(fd, 0, AREA_SIZE, POSIX_FADV_DONTNEED);
 	else
 		ioctl(fd, BLKFLSBUF, 0);
-	dio_full_pread(fd, scratch, AREA_SIZE, 0);
+	dio_full_pread(fd, scratch, size, 0);
 	close(fd);
-	if (!memcmp(scratch, model, AREA_SIZE))
+	if (!memcmp(scratch, model, size))
 		return NULL;
 	for (i = 0; scratch[i] == model[i]; i++)
 		;
@@ -441,47 +716,89 @@ static const char *read_back(const struct dio_target *t)
 	return problem;
 }
 
+static const char *run_one(struct dio_target *t, enum operation op, struct arena *a, int i)
+{
+	const char *wrong;
+	struct io io;
+	ssize_t n;
+
+	io_cut(&io, a, op);
+	if (t->append && writes(op))
+		append_prepare(t, &io);
+	arena_fill(a, op);
+	n = io_do(&io, t->fd, op);
+	if (n == -EOPNOTSUPP && operation_kinds[op].polled)
+		return not_polled;
+	wrong = io_check(&io, a, t, op, n);
+	if (!wrong && t->append && writes(op))
+		wrong = append_check(t, &io, a, n);
+	if (!wrong)
+		return NULL;
+	snprintf(problem, sizeof(problem),
+		 "I/O %d, %zu bytes in %d segments at %lld, result %zd: %s",
+		 i, io.length, io.nr, (long long)io.pos, n, wrong);
+	return problem;
+}
+
+/* Why this cannot be tried, or NULL */
+static const char *set_up(struct dio_target *t, enum operation op, enum memory kind,
+			  struct arena *a)
+{
+	const struct operation_kind *o = &operation_kinds[op];
+	const char *skip = NULL;
+
+	if (o->polled)
+		skip = no_polled_uring;
+	else if (op == URING_READ || op == URING_READV || op == URING_WRITE ||
+		 op == URING_WRITEV || o->fixed)
+		skip = no_uring;
+	/*
+	 * An error makes zonefs read-only, and one of an asynchronous read takes
+	 * a mutex where it must not: that is not what is tested here.
+	 */
+	if (t->append && memory_kinds[kind].hole && op != PREAD && op != PREADV)
+		skip = "zonefs does not bear partial I/O";
+	if (!skip)
+		skip = arena_open(a, kind, t);
+	if (!skip && o->fixed)
+		skip = arena_register(a);
+	return skip;
+}
+
 static void run_kind(struct dio_target *t, enum operation op, enum memory kind)
 {
-	const char *wrong = NULL;
+	struct arena a = { .file = -1 };
+	const char *wrong = t->skip;
 	unsigned long long pins;
-	struct arena a;
-	struct io io;
-	char name[80];
-	ssize_t n;
+	char name[120];
 	int i;
 
-	snprintf(name, sizeof(name), "%s %s %s %s", t->name, operation_names[op],
+	snprintf(name, sizeof(name), "%s %s %s %s", t->name, operation_kinds[op].name,
 		 writes(op) ? "from" : "into", memory_kinds[kind].name);
-	if (t->skip)
-		return dio_result_skip(name, t->skip);
 	/* Every result can be had alone, whatever ran before it. */
 	state = seed + op * NR_MEMORIES + kind + 1;
 	random64();
 
-	wrong = arena_open(&a, kind);
-	if (wrong)
+	if (!wrong)
+		wrong = set_up(t, op, kind, &a);
+	if (wrong) {
+		arena_close(&a);
 		return dio_result_skip(name, wrong);
-	pins = dio_pins_acquired();
-	for (i = 0; i < IOS_PER_RESULT && !wrong; i++) {
-		io_cut(&io, &a, op);
-		arena_fill(&a, op);
-		n = io_do(&io, t->fd, op);
-		wrong = io_check(&io, &a, t->fd, op, n);
-		if (wrong) {
-			snprintf(problem, sizeof(problem),
-				 "I/O %d, %zu bytes in %d segments at %lld, result %zd: %s",
-				 i, io.length, io.nr, (long long)io.pos, n, wrong);
-			wrong = problem;
-		}
 	}
+	pins = dio_pins_acquired();
+	for (i = 0; i < ios && !wrong; i++)
+		wrong = run_one(t, op, &a, i);
 	arena_close(&a);
-	if (!wrong && kind == ANONYMOUS && dio_pins_acquired() == pins)
+	if (wrong == not_polled)
+		return dio_result_skip(name, wrong);
+	/* Registered memory was pinned before. */
+	if (!wrong && kind == ANONYMOUS && dio_pins_acquired() == pins &&
+	    !operation_kinds[op].fixed && !(writes(op) && t->buffered_writes))
 		wrong = "no pin was taken";
 	if (!wrong && writes(op))
 		wrong = read_back(t);
 	/* The next result starts from what is there, not from this failure. */
-	if (wrong && writes(op))
+	if (wrong && writes(op) && !t->append)
 		dio_full_pread(t->fd, model, AREA_SIZE, 0);
 	dio_result(name, wrong);
 }
@@ -492,7 +809,9 @@ static void run_kind(struct dio_target *t, enum operation op, enum memory kind)
  */
 static void run_fault(struct dio_target *t)
 {
-	size_t len = dio_page_size, there = dio_page_size - 512;
+	/* Never more than what is mapped, but less than a logical block of a page */
+	size_t len = block < dio_page_size ? dio_page_size : 2 * dio_page_size;
+	size_t there = dio_page_size - SECTOR;
 	const char *wrong = NULL;
 	unsigned char *mem;
 	char name[80];
@@ -503,12 +822,13 @@ static void run_fault(struct dio_target *t)
 		return dio_result_skip(name, t->skip);
 	mem = dio_map(2 * dio_page_size, dio_page_size, false);
 	munmap(mem + dio_page_size, dio_page_size);
-	n = pread(t->fd, mem + 512, len, 0);
-	if (n < 0 && errno != EFAULT)
+	n = pread(t->fd, mem + SECTOR, len, 0);
+	/* Some demand that memory is aligned to a block, too. */
+	if (n < 0 && errno != EFAULT && (errno != EINVAL || block == SECTOR))
 		wrong = strerror(errno);
 	else if (n > (ssize_t)there)
 		wrong = "more was read than there is memory for";
-	else if (n > 0 && memcmp(mem + 512, model, n))
+	else if (n > 0 && memcmp(mem + SECTOR, model, n))
 		wrong = "wrong bytes in memory";
 	munmap(mem, dio_page_size);
 	dio_result(name, wrong);
@@ -530,8 +850,8 @@ static void run_trim(struct dio_target *t)
 	mem = dio_map(len + dio_page_size, dio_page_size, false);
 	whole = dio_map(len, dio_page_size, false);
 	dio_full_pread(t->fd, whole, len, 0);
-	dio_full_pread(t->fd, mem + 512, len, 0);
-	dio_result(name, memcmp(mem + 512, whole, len) ? "wrong bytes in memory" : NULL);
+	dio_full_pread(t->fd, mem + SECTOR, len, 0);
+	dio_result(name, memcmp(mem + SECTOR, whole, len) ? "wrong bytes in memory" : NULL);
 	munmap(mem, len + dio_page_size);
 	munmap(whole, len);
 }
@@ -539,7 +859,7 @@ static void run_trim(struct dio_target *t)
 /* Two segments in one page, apart and adjacent, in a single read */
 static void run_one_page(struct dio_target *t)
 {
-	size_t block = dio_block_size, gap;
+	size_t gap;
 	const char *wrong = NULL;
 	struct iovec iov[2];
 	unsigned char *page;
@@ -610,21 +930,28 @@ static void run_zeroing(struct dio_target *t, bool unwritten)
 		 unwritten ? "an unwritten extent" : "a hole");
 	if (t->skip)
 		return dio_result_skip(name, t->skip);
+	if (!t->dir[0] || t->append)
+		return dio_result_skip(name, "there is no file system for one more file");
 	snprintf(path, sizeof(path), "%s/zeroing", t->dir);
-	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT, 0600);
+	/* Where there is no fallocate(), the C library writes bytes: not directly. */
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
 	if (fd < 0 || (unwritten ? posix_fallocate(fd, 0, AREA_SIZE) : ftruncate(fd, AREA_SIZE)))
 		dio_die("%s: no test file\n", path);
+	close(fd);
+	fd = open(path, O_RDWR | O_DIRECT);
+	if (fd < 0)
+		dio_die("%s: %s\n", path, strerror(errno));
 
 	state = seed + unwritten + 1;
 	random64();
 	buf = dio_map(dio_page_size, dio_page_size, false);
 	memset(model, 0, AREA_SIZE);
-	for (i = 0; i < IOS_PER_RESULT && !wrong; i++) {
-		off_t pos = below(AREA_SIZE / dio_block_size) * dio_block_size;
+	for (i = 0; i < ios && !wrong; i++) {
+		off_t pos = below(AREA_SIZE / block) * block;
 
-		fill_random(buf, dio_block_size);
-		memcpy(model + pos, buf, dio_block_size);
-		if (pwrite(fd, buf, dio_block_size, pos) != dio_block_size)
+		fill_random(buf, block);
+		memcpy(model + pos, buf, block);
+		if (pwrite(fd, buf, block, pos) != block)
 			wrong = "a write failed";
 	}
 	munmap(buf, dio_page_size);
@@ -645,13 +972,141 @@ static void run_zeroing(struct dio_target *t, bool unwritten)
 	dio_result(name, wrong);
 }
 
+/* Up to MANY_SEGMENTS, as many as a call takes: empty ones, in one page, joined */
+static int cut_many(struct iovec *iov, unsigned char *mem, size_t *length)
+{
+	size_t at = 0, len;
+	int nr;
+
+	*length = 0;
+	for (nr = 0; nr < MANY_SEGMENTS && *length < DIO_FILE_SIZE - 2 * dio_page_size; nr++) {
+		switch (below(4)) {
+		case 0:
+			len = 0;
+			break;
+		case 1:
+			len = block;
+			break;
+		case 2:
+			at += block;
+			len = block;
+			break;
+		default:
+			len = block < dio_page_size ? dio_page_size - at % dio_page_size : block;
+		}
+		iov[nr].iov_base = mem + at;
+		iov[nr].iov_len = len;
+		at += len;
+		*length += len;
+	}
+	return nr;
+}
+
+/* Whether the segments hold what lies at @data, or make them hold it */
+static bool many_hold(const struct iovec *iov, int nr, const unsigned char *data, bool fill)
+{
+	for (; nr--; iov++) {
+		if (fill)
+			memcpy(iov->iov_base, data, iov->iov_len);
+		else if (memcmp(iov->iov_base, data, iov->iov_len))
+			return false;
+		data += iov->iov_len;
+	}
+	return true;
+}
+
+static void run_many_segments(struct dio_target *t, bool write)
+{
+	static struct iovec iov[MANY_SEGMENTS];
+	unsigned char *whole, *mem;
+	const char *wrong = NULL;
+	char name[80];
+	size_t length;
+	int nr;
+
+	snprintf(name, sizeof(name), "%s %s of up to %d segments", t->name,
+		 write ? "pwritev" : "preadv", MANY_SEGMENTS);
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	if (write && t->append)
+		return dio_result_skip(name, "this file is not written to in the middle");
+
+	whole = dio_map(DIO_FILE_SIZE, dio_page_size, false);
+	mem = dio_map(2 * DIO_FILE_SIZE, dio_page_size, false);
+	dio_full_pread(t->fd, whole, DIO_FILE_SIZE, 0);
+	state = seed + write + 1;
+	random64();
+	nr = cut_many(iov, mem, &length);
+	if (write) {
+		fill_random(whole, DIO_FILE_SIZE);
+		many_hold(iov, nr, whole, true);
+	}
+	if ((write ? pwritev(t->fd, iov, nr, 0) : preadv(t->fd, iov, nr, 0)) != length)
+		wrong = "failed or short";
+	else if (write)
+		dio_full_pread(t->fd, mem, length, 0);
+	if (!wrong && (write ? !!memcmp(mem, whole, length) : !many_hold(iov, nr, whole, false)))
+		wrong = "wrong bytes";
+	munmap(mem, 2 * DIO_FILE_SIZE);
+	munmap(whole, DIO_FILE_SIZE);
+	dio_result(name, wrong);
+}
+
+/* One call of 64 MiB each way, of memory that begins inside a page */
+static void run_large(struct dio_target *t)
+{
+	size_t offset = block < dio_page_size ? block : 0;
+	unsigned char *from, *to;
+	const char *wrong = NULL;
+	char name[80], path[100];
+	off_t pos = 0;
+	int fd;
+
+	snprintf(name, sizeof(name), "%s pwrite and pread of %lu MiB", t->name,
+		 LARGE_SIZE / DIO_MIB);
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	if (t->append)
+		return dio_result_skip(name, "a zone is smaller");
+	if (t->size < LARGE_SIZE + 2 * DIO_FILE_SIZE)
+		return dio_result_skip(name, "the device is smaller");
+
+	if (t->dir[0]) {
+		snprintf(path, sizeof(path), "%s/large", t->dir);
+		fd = open(path, O_RDWR | O_CREAT | O_DIRECT, 0600);
+	} else {
+		fd = open(t->path, O_RDWR | O_DIRECT);
+		pos = DIO_FILE_SIZE;
+	}
+	if (fd < 0)
+		dio_die("no file of %lu MiB: %s\n", LARGE_SIZE / DIO_MIB, strerror(errno));
+	from = dio_map(LARGE_SIZE + dio_page_size, dio_page_size, false);
+	to = dio_map(LARGE_SIZE + dio_page_size, dio_page_size, true);
+	fill_random(from, LARGE_SIZE + dio_page_size);
+	if (pwrite(fd, from + offset, LARGE_SIZE, pos) != LARGE_SIZE)
+		wrong = "the write failed or is short";
+	else if (pread(fd, to + offset, LARGE_SIZE, pos) != LARGE_SIZE)
+		wrong = "the read failed or is short";
+	else if (memcmp(from + offset, to + offset, LARGE_SIZE))
+		wrong = "wrong bytes";
+	munmap(from, LARGE_SIZE + dio_page_size);
+	munmap(to, LARGE_SIZE + dio_page_size);
+	close(fd);
+	if (t->dir[0])
+		unlink(path);
+	dio_result(name, wrong);
+}
+
 static void help(FILE *to)
 {
 	fprintf(to,
-		"usage: dio_integrity [-s SEED]\n"
-		"  -s SEED  repeat the run that printed this seed\n"
+		"usage: dio_integrity [-n COUNT] [-s SEED] [-t TARGET[,TARGET...]]\n"
+		"  -n COUNT  of I/Os per result, %u if not given\n"
+		"  -s SEED   repeat the run that printed this seed\n"
+		"  -t        only these targets: raw, ext4, xfs, ...\n"
 		"The disk named by the environment variable IOV_ITER_DISK is overwritten;\n"
-		"without it a ram disk is used.\n");
+		"without it a ram disk is used.  So is that named by IOV_ITER_NVME, if any.\n",
+		ios);
 }
 
 static int usage_error(const char *what)
@@ -666,19 +1121,60 @@ static unsigned char *map(size_t size)
 	return dio_map(size, dio_page_size, false);
 }
 
+static void rings_init(void)
+{
+	int ret = io_uring_queue_init(4, &uring, 0);
+
+	no_uring = ret ? strerror(-ret) : NULL;
+	ret = io_uring_queue_init(4, &polled_uring, IORING_SETUP_IOPOLL);
+	no_polled_uring = ret ? strerror(-ret) : NULL;
+}
+
+/* What reads, then what writes: a zone cannot be brought back to what it was. */
+static void run_target(struct dio_target *t)
+{
+	unsigned int op, kind;
+
+	block = t->block;
+	if (!t->skip)
+		dio_full_pread(t->fd, model, AREA_SIZE, 0);
+	run_trim(t);
+	run_fault(t);
+	run_one_page(t);
+	run_misaligned(t);
+	run_many_segments(t, false);
+	for (op = 0; op < NR_OPERATIONS; op++)
+		for (kind = 0; kind < NR_MEMORIES; kind++)
+			if (makes_sense(op, kind))
+				run_kind(t, op, kind);
+	run_many_segments(t, true);
+	run_large(t);
+	run_zeroing(t, false);
+	run_zeroing(t, true);
+}
+
 int main(int argc, char **argv)
 {
-	unsigned int id, op, kind, per_target = 4, zeroing = 0;
+	unsigned int id, op, kind, per_target = 9;
 	struct dio_target target;
 	int option, error;
 	char *end;
 
 	seed = dio_now_ms();
-	while ((option = getopt(argc, argv, "s:h")) != -1) {
+	while ((option = getopt(argc, argv, "n:s:t:h")) != -1) {
 		switch (option) {
+		case 'n':
+			ios = strtoul(optarg, &end, 0);
+			if (end == optarg || *end || !ios)
+				return usage_error(optarg);
+			break;
 		case 's':
 			seed = strtoull(optarg, &end, 0);
 			if (end == optarg || *end)
+				return usage_error(optarg);
+			break;
+		case 't':
+			if (!dio_target_select(optarg))
 				return usage_error(optarg);
 			break;
 		case 'h':
@@ -696,38 +1192,23 @@ int main(int argc, char **argv)
 	dio_disk_init();
 	for (op = 0; op < NR_OPERATIONS; op++)
 		for (kind = 0; kind < NR_MEMORIES; kind++)
-			per_target += writes(op) ? memory_kinds[kind].writes
-						 : memory_kinds[kind].reads;
-	for (id = 0; id < DIO_NR_TARGETS; id++)
-		zeroing += id == DIO_RAW ? 0 : 2;
-	ksft_set_plan(per_target * DIO_NR_TARGETS + zeroing + 1);
+			per_target += makes_sense(op, kind);
+	ksft_set_plan(per_target * dio_nr_targets() + 1);
 	ksft_print_msg("seed %llu: repeat with -s %llu\n", seed, seed);
 
 	error = io_setup(1, &aio);
 	if (error)
 		dio_die("io_setup: %s\n", strerror(-error));
+	rings_init();
 	model = map(AREA_SIZE);
 	scratch = map(AREA_SIZE);
 	shadow = map(ARENA_SIZE + dio_page_size);
 
-	for (id = 0; id < DIO_NR_TARGETS; id++) {
+	for (id = 0; id < dio_nr_targets(); id++) {
 		dio_target_open(&target, id);
+		run_target(&target);
 		if (!target.skip)
-			dio_full_pread(target.fd, model, AREA_SIZE, 0);
-		for (op = 0; op < NR_OPERATIONS; op++)
-			for (kind = 0; kind < NR_MEMORIES; kind++)
-				if (writes(op) ? memory_kinds[kind].writes
-					       : memory_kinds[kind].reads)
-					run_kind(&target, op, kind);
-		run_trim(&target);
-		run_fault(&target);
-		run_one_page(&target);
-		run_misaligned(&target);
-		if (id != DIO_RAW) {
-			run_zeroing(&target, false);
-			run_zeroing(&target, true);
-		}
-		dio_target_close(&target);
+			dio_target_close(&target);
 	}
 	io_destroy(aio);
 	dio_result("pins taken are released", dio_pins_problem(false));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the direct I/O tests share: a block device whose reads can be held in
- * flight, file systems on it, results and the counters of pins.
+ * What the direct I/O tests share: block devices whose reads can be held in
+ * flight and file systems on them (dio_disk.c), results, memory and the counters
+ * of pins (dio_lib.c).
  *
  * Every function that returns nothing reports a failed set-up itself and ends
  * the test; whatever it had set up is taken down on exit.
@@ -27,19 +28,18 @@
 /* All I/O of the tests falls on the first DIO_FILE_SIZE bytes of a target. */
 #define DIO_FILE_SIZE		(4 * DIO_MIB)
 
-enum dio_target_id {
-	DIO_RAW,
-	DIO_EXT4,
-	DIO_XFS,
-	DIO_NR_TARGETS,
-};
-
 /**
- * struct dio_target - what I/O is done to: the block device, or a file on it
+ * struct dio_target - what I/O is done to: a block device, or a file on it
  * @name: as it appears in the names of results
  * @path: of the device or the file
- * @dir: mount point; empty for the block device
+ * @dir: mount point; empty for a block device
  * @fd: @path, opened O_RDWR | O_DIRECT
+ * @block: what positions, lengths and addresses must be multiples of, in bytes
+ * @size: of the device or file system, in bytes
+ * @holdable: dio_hold() keeps reads in flight
+ * @append: can only be written at its end (a sequential zone)
+ * @buffered_writes: the file system reads directly, but does not write so
+ * @zeroes: a write from unmapped memory leaves zeros in the rest of its blocks
  * @skip: why the target is not available, or NULL if it is
  */
 struct dio_target {
@@ -47,22 +47,47 @@ struct dio_target {
 	char path[80];
 	char dir[64];
 	int fd;
+	unsigned int block;
+	unsigned long long size;
+	bool holdable;
+	bool append;
+	bool buffered_writes;
+	bool zeroes;
 	const char *skip;
 };
 
 extern size_t dio_page_size;
-extern unsigned int dio_block_size;	/* logical block of the disk */
+extern unsigned int dio_block_size;	/* logical block of the scratch disk */
 
 /*
- * Find the scratch disk (environment variable IOV_ITER_DISK, whose contents are
- * destroyed, or a ram disk) and put a dm-delay device over it.  Skips the whole
- * test, with the reason, when there is none.  Call before a plan is printed.
+ * Find the scratch disk: the environment variable IOV_ITER_DISK, whose contents
+ * are destroyed, or a ram disk.  Skips the whole test, with the reason, when
+ * there is none.  Call before a plan is printed.
  */
 void dio_disk_init(void);
+const char *dio_disk_path(void);
 
 /*
- * Between these two, reads submitted to the device stay in flight: dm-delay
- * keeps them until release() makes it pass them on.  Writes are never held.
+ * The targets, by number: 0 is the scratch disk itself.  @name and @block are
+ * known before a target is opened; one is open at a time.
+ */
+unsigned int dio_nr_targets(void);
+const char *dio_target_name(unsigned int id);
+unsigned int dio_target_block(unsigned int id);
+
+/* Option "-t NAME[,NAME...]": only these targets count from then on.  False: unknown. */
+bool dio_target_select(const char *names);
+
+/*
+ * Set the device up, make the file system, mount it and write a test file of
+ * DIO_FILE_SIZE bytes.  Look at @skip afterwards.
+ */
+void dio_target_open(struct dio_target *t, unsigned int id);
+void dio_target_close(struct dio_target *t);
+
+/*
+ * Between these two, reads submitted to the target stay in flight: the device
+ * below it keeps them until release() makes it pass them on.
  */
 void dio_hold(void);
 void dio_release(void);
@@ -76,12 +101,38 @@ unsigned int dio_held(void);
  */
 bool dio_wait_held(void);
 
-/*
- * Make the file system, mount it and write a test file of DIO_FILE_SIZE bytes.
- * One target is open at a time.  Look at @skip afterwards.
- */
-void dio_target_open(struct dio_target *t, enum dio_target_id id);
-void dio_target_close(struct dio_target *t);
+/* A device of the device mapper, and a line of its table */
+struct dio_dm {
+	char name[32];
+	char path[32];
+	bool created;
+};
+
+struct dio_dm_line {
+	const char *type;
+	unsigned long long sectors;
+	char params[400];
+};
+
+/* These return 0 or a negative errno.  load() swaps tables while I/O is in flight. */
+int dio_dm_create(struct dio_dm *dm, const char *suffix);
+int dio_dm_load(struct dio_dm *dm, const struct dio_dm_line *lines, unsigned int nr);
+int dio_dm_remove(struct dio_dm *dm);
+
+/* Put a dm-delay device over @device, of @sectors: what dio_hold() holds. */
+int dio_delay_open(const char *device, unsigned long long sectors);
+void dio_delay_close(void);
+const char *dio_delay_path(void);
+
+/* Size of a block device in sectors of 512 bytes, and its logical block */
+int dio_device_size(const char *path, unsigned long long *sectors, unsigned int *block);
+
+/* Write to a file of sysfs, procfs or configfs: 0 or a negative errno. */
+int dio_write_file(const char *value, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Run a program, its output discarded: its status, 127 if it is not there, or -1. */
+int dio_run(const char * const argv[]);
 
 /* A byte of the test file as dio_target_open() wrote it: below 0x80. */
 static inline unsigned char dio_pattern(off_t pos)
@@ -104,21 +155,31 @@ int dio_ms_left(unsigned long long start);
 /* Print "Bail out! " and the message, and end the test as failed. */
 noreturn void dio_die(const char *format, ...);
 
+/* Has a limit of time run out that no result depends on?  Yields if not. */
+bool dio_expired(unsigned long long start);
+
 /*
  * Why the pins are not as they should be, or NULL: as many as were taken since
  * dio_disk_init() are released and, with @must_grow, some were taken.
  */
 const char *dio_pins_problem(bool must_grow);
 
+/* From here on dio_pins_problem() counts; dio_disk_init() does this. */
+void dio_pins_start(void);
+
 /* How many pins were taken since the kernel was booted */
 unsigned long long dio_pins_acquired(void);
 
 /*
- * Results.  Inline, because kselftest.h keeps its counters in each file.
+ * Results.  Inline, because kselftest.h keeps its counters in each file.  Each
+ * tells how long it took since the one before, for slow ones to be found.
  * The name of a skipped result comes first, so that it stays what it always is.
  */
+unsigned long long dio_lap_ms(void);
+
 static inline void dio_result_skip(const char *name, const char *reason)
 {
+	dio_lap_ms();
 	ksft_inc_xskip_cnt();
 	printf("ok %u %s # SKIP %s\n", ksft_test_num(), name, reason);
 }
@@ -126,10 +187,12 @@ static inline void dio_result_skip(const char *name, const char *reason)
 /* @problem: what is wrong, or NULL if nothing is */
 static inline void dio_result(const char *name, const char *problem)
 {
+	unsigned long long ms = dio_lap_ms();
+
 	if (problem)
-		ksft_test_result_fail("%s # %s\n", name, problem);
+		ksft_test_result_fail("%s # %s (%llu ms)\n", name, problem, ms);
 	else
-		ksft_test_result_pass("%s\n", name);
+		ksft_test_result_pass("%s # %llu ms\n", name, ms);
 }
 
 #endif /* IOV_ITER_DIO_LIB_H */
