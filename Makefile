@@ -3,7 +3,7 @@
 
 export LINUX BASE_VERSION OUT JOBS
 
-.PHONY: help demo check lint kunit selftest series tree refresh kernel fetch clean
+.PHONY: help demo check check-full lint kunit selftest series tree refresh kernel fetch clean
 .NOTPARALLEL:
 
 help:
@@ -17,6 +17,10 @@ demo:
 check:
 	@ci/deps check && ci/check
 
+#: make check-full the same, and all selftests with KASAN, kmemleak and faults: hours
+check-full:
+	@ci/deps check && ci/check full
+
 #: make lint      what can be checked in seconds, without building a kernel
 lint:
 	@ci/deps check && ci/lint quick
@@ -26,7 +30,7 @@ kunit: tree
 	@ci/kunit $(ARCH)
 
 #: make selftest  the kselftests under QEMU, on Debian's stock kernel and on ours
-selftest: kernel
+selftest: tree
 	@ci/selftest
 
 #: make series    export the patches to out/series/*.patch and out/series.mbox

@@ -942,6 +942,40 @@ static void user_nofault(struct kunit *test)
 	}
 }
 
+/* What faults in for pins: as far as there is memory, and the iterator stays put */
+static void user_fault_in(struct kunit *test)
+{
+	struct iov_iter_kunit *k = test->priv;
+	const struct variant *v;
+	struct iov_iter iter;
+	struct page **pages;
+	unsigned long uaddr;
+
+	user_mm_init(test);
+	for (v = next_user_variant(NULL); v; v = next_user_variant(v)) {
+		if (v->mode != FOLL_PIN)
+			continue;
+		/* two pages, and then a hole */
+		uaddr = map_with_hole(test);
+		k->uaddr = uaddr;
+		iter_init(k, &iter, v, &(struct segment){ 0x30, P(4) - 0x30 }, 1, 0);
+		iter.nofault = true;
+		expect_error(test, &iter, v->flags, -EFAULT);
+		KUNIT_EXPECT_EQ(test, 0, fault_in_iov_iter_pinnable(&iter, 0));
+		KUNIT_EXPECT_EQ(test, 0, fault_in_iov_iter_pinnable(&iter, P(1)));
+		KUNIT_EXPECT_EQ(test, P(2), fault_in_iov_iter_pinnable(&iter, P(4) - 0x30));
+		/* more than there is in the iterator is not faulted in */
+		KUNIT_EXPECT_EQ(test, P(2) + 7, fault_in_iov_iter_pinnable(&iter, P(4) - 0x30 + 7));
+		KUNIT_EXPECT_TRUE(test, iter.nofault);
+		KUNIT_EXPECT_EQ(test, P(4) - 0x30, iov_iter_count(&iter));
+		pages = expect_pages(test, &iter, v->flags, P(2) - 0x30, 0x30);
+		release_extracted_pages(pages, 2, v->mode, false);
+		kvfree(pages);
+	}
+	iov_iter_kvec(&iter, ITER_SOURCE, &(struct kvec){ NULL, P(1) }, 1, P(1));
+	KUNIT_EXPECT_EQ(test, 0, fault_in_iov_iter_pinnable(&iter, P(1)));
+}
+
 /* A thread that is being killed does not wait for pages to be faulted in */
 static void user_killed(struct kunit *test)
 {
@@ -1575,6 +1609,7 @@ static struct kunit_case iov_iter_kunit_cases[] = {
 	KUNIT_CASE(user_read_only),
 	KUNIT_CASE(user_zero_page),
 	KUNIT_CASE(user_nofault),
+	KUNIT_CASE(user_fault_in),
 	KUNIT_CASE(user_killed),
 	KUNIT_CASE(user_array_freed),
 	KUNIT_CASE(user_file),

@@ -67,7 +67,7 @@ static const struct target_kind {
 	bool zeroes;		/* fs/direct-io.c does, see dio_lib.h */
 	const char * const *mkfs;
 } kinds[] = {
-#define MKFS(...) (const char * const []){ __VA_ARGS__, NULL }
+#define MKFS(...) ((const char * const []){ __VA_ARGS__, NULL })
 	{ "raw" },
 	/* Without the lazy parts nothing goes on in the background. */
 	{ "ext4", .fs = "ext4", .mkfs =
@@ -491,7 +491,8 @@ bool dio_target_select(const char *names)
 				break;
 		if (i == ARRAY_SIZE(kinds))
 			return false;
-		selected[i] = selection = true;
+		selected[i] = true;
+		selection = true;
 		names += len + (names[len] == ',');
 	}
 	return selection;
@@ -499,7 +500,6 @@ bool dio_target_select(const char *names)
 
 static char reason[160];
 
-__attribute__((format(printf, 1, 2)))
 static const char *because(const char *format, ...)
 {
 	va_list args;

@@ -1039,11 +1039,12 @@ static void make_it_fail(const char *device, bool on)
 		dio_write_file(on ? "1" : "0", "/sys/block%s/make-it-fail", name);
 }
 
+/* What the result to come has to contribute: the last one all that is missing */
 static unsigned long long quota(void)
 {
 	unsigned long long more = asked > total ? asked - total : 0;
 
-	return (more + results_left) / (results_left + 1);
+	return (more + results_left - 1) / results_left;
 }
 
 /* A target and the number it was opened by; the bare disk has none. */

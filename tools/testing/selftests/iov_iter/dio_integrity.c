@@ -13,6 +13,7 @@
 #include <libaio.h>
 #include <liburing.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 #include "dio_lib.h"
 
@@ -85,6 +87,7 @@ enum memory {
 	PRIVATE_FILE,
 	SHARED_FILE,
 	OWN_FILE,
+	FORKED,
 	READ_ONLY,
 	NEVER_TOUCHED,
 	TAIL_UNMAPPED,
@@ -112,6 +115,7 @@ static const struct memory_kind {
 	[PRIVATE_FILE]	= { "a private file mapping", .reads = true },
 	[SHARED_FILE]	= { "a shared file mapping", .reads = true },
 	[OWN_FILE]	= { "a mapping of another part of the file", .reads = true },
+	[FORKED]	= { "memory shared with a child", .reads = true },
 	[READ_ONLY]	= { "read-only memory", .reads = true, .read_result = -EFAULT },
 	[NEVER_TOUCHED]	= { "memory never touched" },
 	[TAIL_UNMAPPED]	= { "memory whose tail is unmapped", .reads = true, .hole = true },
@@ -179,11 +183,34 @@ struct arena {
 	size_t mapped;			/* at @base */
 	size_t hole_at, hole;
 	int file;			/* that is mapped */
+	pid_t child;			/* of FORKED: shares the memory */
 	bool registered;
 };
 
+static void child_end(struct arena *a)
+{
+	if (!a->child)
+		return;
+	kill(a->child, SIGKILL);
+	waitpid(a->child, NULL, 0);
+	a->child = 0;
+}
+
+/* Only a new child shares what was written or unshared since the last one. */
+static void child_renew(struct arena *a)
+{
+	child_end(a);
+	fflush(stdout);
+	a->child = fork();
+	if (a->child < 0)
+		dio_die("fork: %s\n", strerror(errno));
+	while (!a->child)
+		pause();
+}
+
 static void arena_close(struct arena *a)
 {
+	child_end(a);
 	if (a->registered)
 		io_uring_unregister_buffers(&uring);
 	if (a->base)
@@ -227,6 +254,8 @@ static const char *arena_file(struct arena *a, const struct dio_target *t)
 	char path[100];
 
 	if (a->kind == OWN_FILE) {
+		if (t->append)
+			return "a sequential zone cannot be mapped for writing";
 		a->file = open(t->path, O_RDWR);
 		return NULL;
 	}
@@ -264,9 +293,6 @@ static const char *arena_open(struct arena *a, enum memory kind, const struct di
 		arena_map(a, MAP_SHARED | MAP_ANONYMOUS, 0);
 		break;
 	case OWN_FILE:
-		if (t->append)
-			return "a sequential zone cannot be mapped for writing";
-		/* fallthrough */
 	case MEMFD:
 	case PRIVATE_FILE:
 	case SHARED_FILE:
@@ -336,6 +362,10 @@ static void arena_fill(struct arena *a, enum operation op)
 		mprotect(a->mem, ARENA_SIZE, PROT_READ | PROT_WRITE);
 		arena_from_shadow(a);
 		mprotect(a->mem, ARENA_SIZE, PROT_READ);
+		break;
+	case FORKED:
+		arena_from_shadow(a);
+		child_renew(a);
 		break;
 	default:
 		arena_from_shadow(a);
@@ -1052,6 +1082,43 @@ static void run_many_segments(struct dio_target *t, bool write)
 	dio_result(name, wrong);
 }
 
+/*
+ * A pin of memory that is shared since a fork() takes a page fault.  Where faults
+ * are disabled at first, the write must not end up in the page cache for that.
+ */
+static void run_stays_direct(struct dio_target *t)
+{
+	struct arena a = { .kind = FORKED, .file = -1, .mapped = AREA_SIZE };
+	unsigned long long dirtied;
+	const char *wrong = NULL;
+	char name[80];
+
+	snprintf(name, sizeof(name), "%s pwrite from memory shared with a child is direct",
+		 t->name);
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	if (t->buffered_writes || t->append)
+		return dio_result_skip(name, t->append ?
+				       "this file is not written to in the middle" :
+				       "this file system writes through the page cache");
+	a.base = dio_map(AREA_SIZE, dio_page_size, false);
+	memcpy(a.base, model, AREA_SIZE);
+	sync();
+	child_renew(&a);
+	dirtied = dio_vmstat("nr_dirtied");
+	if (pwrite(t->fd, a.base, AREA_SIZE, 0) != AREA_SIZE)
+		wrong = "failed or short";
+	dirtied = dio_vmstat("nr_dirtied") - dirtied;
+	/* Some for what the file system writes about itself */
+	if (!wrong && dirtied > AREA_SIZE / dio_page_size / 2) {
+		snprintf(problem, sizeof(problem), "%llu pages of the page cache became dirty",
+			 dirtied);
+		wrong = problem;
+	}
+	arena_close(&a);
+	dio_result(name, wrong);
+}
+
 /* One call of 64 MiB each way, of memory that begins inside a page */
 static void run_large(struct dio_target *t)
 {
@@ -1147,6 +1214,7 @@ static void run_target(struct dio_target *t)
 		for (kind = 0; kind < NR_MEMORIES; kind++)
 			if (makes_sense(op, kind))
 				run_kind(t, op, kind);
+	run_stays_direct(t);
 	run_many_segments(t, true);
 	run_large(t);
 	run_zeroing(t, false);
@@ -1155,7 +1223,7 @@ static void run_target(struct dio_target *t)
 
 int main(int argc, char **argv)
 {
-	unsigned int id, op, kind, per_target = 9;
+	unsigned int id, op, kind, per_target = 10;
 	struct dio_target target;
 	int option, error;
 	char *end;

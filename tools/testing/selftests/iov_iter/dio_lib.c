@@ -60,7 +60,7 @@ void dio_die(const char *format, ...)
 	exit(KSFT_FAIL);
 }
 
-static unsigned long long read_vmstat(const char *name)
+unsigned long long dio_vmstat(const char *name)
 {
 	unsigned long long value, found = ULLONG_MAX;
 	char key[64];
@@ -84,7 +84,7 @@ static unsigned long long read_vmstat(const char *name)
 
 unsigned long long dio_pins_acquired(void)
 {
-	return read_vmstat("nr_foll_pin_acquired");
+	return dio_vmstat("nr_foll_pin_acquired");
 }
 
 const char *dio_pins_problem(bool must_grow)
@@ -94,8 +94,8 @@ const char *dio_pins_problem(bool must_grow)
 
 	/* A completion may leave the release to a kernel thread. */
 	do {
-		released = read_vmstat("nr_foll_pin_released") - released_at_start;
-		acquired = read_vmstat("nr_foll_pin_acquired") - acquired_at_start;
+		released = dio_vmstat("nr_foll_pin_released") - released_at_start;
+		acquired = dio_vmstat("nr_foll_pin_acquired") - acquired_at_start;
 	} while (acquired != released && !dio_expired(start));
 
 	if (acquired_at_start == ULLONG_MAX)
@@ -111,8 +111,8 @@ const char *dio_pins_problem(bool must_grow)
 
 void dio_pins_start(void)
 {
-	released_at_start = read_vmstat("nr_foll_pin_released");
-	acquired_at_start = read_vmstat("nr_foll_pin_acquired");
+	released_at_start = dio_vmstat("nr_foll_pin_released");
+	acquired_at_start = dio_vmstat("nr_foll_pin_acquired");
 }
 
 int dio_write_file(const char *value, const char *format, ...)

@@ -128,8 +128,7 @@ const char *dio_delay_path(void);
 int dio_device_size(const char *path, unsigned long long *sectors, unsigned int *block);
 
 /* Write to a file of sysfs, procfs or configfs: 0 or a negative errno. */
-int dio_write_file(const char *value, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+int dio_write_file(const char *value, const char *format, ...);
 
 /* Run a program, its output discarded: its status, 127 if it is not there, or -1. */
 int dio_run(const char * const argv[]);
@@ -163,6 +162,9 @@ bool dio_expired(unsigned long long start);
  * dio_disk_init() are released and, with @must_grow, some were taken.
  */
 const char *dio_pins_problem(bool must_grow);
+
+/* A line of /proc/vmstat, exact; ULLONG_MAX if there is none */
+unsigned long long dio_vmstat(const char *name);
 
 /* From here on dio_pins_problem() counts; dio_disk_init() does this. */
 void dio_pins_start(void);
