@@ -1325,63 +1325,20 @@ static void run_kmemleak(void)
 	dio_result(name, report[0] ? report : NULL);
 }
 
-static void help(FILE *to)
-{
-	fprintf(to,
-		"usage: dio_faults [-n COUNT] [-t TARGET[,TARGET...]] [-s SEED]\n"
-		"  -n COUNT  inject at least so many faults: %d\n"
-		"  -t        inject faults into these targets only: raw, ext4, xfs, ...\n"
-		"  -s SEED   repeat the run that printed this seed\n"
-		"The disk named by the environment variable IOV_ITER_DISK is overwritten;\n"
-		"without it a ram disk is used.\n", DEFAULT_COUNT);
-}
-
-static int usage_error(const char *what)
-{
-	fprintf(stderr, "dio_faults: '%s' is not understood\n", what);
-	help(stderr);
-	return KSFT_FAIL;
-}
-
-static bool parse_number(const char *text, unsigned long long *value)
-{
-	char *end;
-
-	*value = strtoull(text, &end, 0);
-	return end != text && !*end;
-}
+static const struct dio_option options[] = {
+	{ 'n', "COUNT", "inject at least so many faults", .number = &asked },
+	{ 's', "SEED", "repeat the run that printed this seed", .number = &seed },
+	DIO_OPTION_TARGETS,
+	{ 0 }
+};
 
 int main(int argc, char **argv)
 {
 	unsigned int id, i, plan, nr_targets;
-	int option, ret;
+	int ret;
 
 	seed = dio_now_ms();
-	while ((option = getopt(argc, argv, "n:t:s:h")) != -1) {
-		switch (option) {
-		case 'n':
-			if (parse_number(optarg, &asked))
-				break;
-			return usage_error(optarg);
-		case 's':
-			if (parse_number(optarg, &seed))
-				break;
-			return usage_error(optarg);
-		case 't':
-			if (dio_target_select(optarg))
-				break;
-			fprintf(stderr, "dio_faults: there is no target in '%s'\n", optarg);
-			return KSFT_FAIL;
-		case 'h':
-			help(stdout);
-			return KSFT_PASS;
-		default:
-			help(stderr);
-			return KSFT_FAIL;
-		}
-	}
-	if (optind < argc)
-		return usage_error(argv[optind]);
+	dio_options(argc, argv, options);
 
 	ksft_print_header();
 	dio_disk_init();

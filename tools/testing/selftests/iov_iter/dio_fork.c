@@ -409,45 +409,18 @@ unmap:
 	munmap(b.mem, s->huge ? HUGE_SIZE : b.size);
 }
 
-static void help(FILE *to)
-{
-	fprintf(to,
-		"usage: dio_fork [-q] [-t TARGET[,TARGET...]]\n"
-		"  -q  the quick subset: two sizes of each kind of I/O\n"
-		"  -t  only these targets: raw, ext4, xfs, ...\n"
-		"The disk named by the environment variable IOV_ITER_DISK is overwritten;\n"
-		"without it a ram disk is used.\n");
-}
+static const struct dio_option options[] = {
+	{ 'q', NULL, "the quick subset: two sizes of each kind of I/O", .flag = &quick },
+	DIO_OPTION_TARGETS,
+	{ 0 }
+};
 
 int main(int argc, char **argv)
 {
 	unsigned int id, way, i, plan = 0;
 	struct dio_target target;
-	int option;
 
-	while ((option = getopt(argc, argv, "qt:h")) != -1) {
-		switch (option) {
-		case 'q':
-			quick = true;
-			break;
-		case 't':
-			if (dio_target_select(optarg))
-				break;
-			fprintf(stderr, "dio_fork: there is no target in '%s'\n", optarg);
-			return KSFT_FAIL;
-		case 'h':
-			help(stdout);
-			return KSFT_PASS;
-		default:
-			help(stderr);
-			return KSFT_FAIL;
-		}
-	}
-	if (optind < argc) {
-		fprintf(stderr, "dio_fork: '%s' is not understood\n", argv[optind]);
-		help(stderr);
-		return KSFT_FAIL;
-	}
+	dio_options(argc, argv, options);
 
 	ksft_print_header();
 	dio_disk_init();

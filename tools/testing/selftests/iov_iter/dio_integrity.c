@@ -123,7 +123,7 @@ static const struct memory_kind {
 };
 
 static unsigned long long seed, state;
-static unsigned int ios = 200;		/* per result */
+static unsigned long long ios = 200;	/* per result */
 static unsigned int block;		/* of the target: the unit of all I/O */
 static io_context_t aio;
 static struct io_uring uring, polled_uring;
@@ -1194,24 +1194,12 @@ static void run_large(struct dio_target *t)
 	dio_result(name, wrong);
 }
 
-static void help(FILE *to)
-{
-	fprintf(to,
-		"usage: dio_integrity [-n COUNT] [-s SEED] [-t TARGET[,TARGET...]]\n"
-		"  -n COUNT  of I/Os per result, %u if not given\n"
-		"  -s SEED   repeat the run that printed this seed\n"
-		"  -t        only these targets: raw, ext4, xfs, ...\n"
-		"The disk named by the environment variable IOV_ITER_DISK is overwritten;\n"
-		"without it a ram disk is used.  So is that named by IOV_ITER_NVME, if any.\n",
-		ios);
-}
-
-static int usage_error(const char *what)
-{
-	fprintf(stderr, "dio_integrity: '%s' is not understood\n", what);
-	help(stderr);
-	return KSFT_FAIL;
-}
+static const struct dio_option options[] = {
+	{ 'n', "COUNT", "so many I/Os per result instead of 200", .number = &ios },
+	{ 's', "SEED", "repeat the run that printed this seed", .number = &seed },
+	DIO_OPTION_TARGETS,
+	{ 0 }
+};
 
 static unsigned char *map(size_t size)
 {
@@ -1255,36 +1243,10 @@ int main(int argc, char **argv)
 {
 	unsigned int id, op, kind, per_target = 10;
 	struct dio_target target;
-	int option, error;
-	char *end;
+	int error;
 
 	seed = dio_now_ms();
-	while ((option = getopt(argc, argv, "n:s:t:h")) != -1) {
-		switch (option) {
-		case 'n':
-			ios = strtoul(optarg, &end, 0);
-			if (end == optarg || *end || !ios)
-				return usage_error(optarg);
-			break;
-		case 's':
-			seed = strtoull(optarg, &end, 0);
-			if (end == optarg || *end)
-				return usage_error(optarg);
-			break;
-		case 't':
-			if (!dio_target_select(optarg))
-				return usage_error(optarg);
-			break;
-		case 'h':
-			help(stdout);
-			return KSFT_PASS;
-		default:
-			help(stderr);
-			return KSFT_FAIL;
-		}
-	}
-	if (optind < argc)
-		return usage_error(argv[optind]);
+	dio_options(argc, argv, options);
 
 	ksft_print_header();
 	dio_disk_init();

@@ -60,6 +60,70 @@ void dio_die(const char *format, ...)
 	exit(KSFT_FAIL);
 }
 
+static void help(FILE *to, const struct dio_option *options)
+{
+	const struct dio_option *o;
+
+	fprintf(to, "usage: %s", program_invocation_short_name);
+	for (o = options; o->letter; o++)
+		fprintf(to, o->argument ? " [-%c %s]" : " [-%c]", o->letter, o->argument);
+	for (o = options; o->letter; o++)
+		fprintf(to, "\n  -%c  %s", o->letter, o->help);
+	fprintf(to, "\nThe disk that the environment variable IOV_ITER_DISK names is overwritten,\n"
+		"without it a ram disk is used; so is the NVMe device that IOV_ITER_NVME\n"
+		"names, as in /dev/nvme0n1, and any disk of scsi_debug.\n");
+}
+
+static bool option_take(const struct dio_option *o, const char *argument)
+{
+	char *end;
+
+	if (o->flag) {
+		*o->flag = true;
+		return true;
+	}
+	if (!o->number)
+		return dio_target_select(argument);
+	errno = 0;
+	*o->number = strtoull(argument, &end, 0);
+	return *argument >= '0' && *argument <= '9' && !*end && !errno && *o->number;
+}
+
+void dio_options(int argc, char **argv, const struct dio_option *options)
+{
+	const struct dio_option *o;
+	char letters[32] = "h", *at = letters + 1;
+	int letter;
+
+	for (o = options; o->letter; o++) {
+		*at++ = o->letter;
+		if (o->argument)
+			*at++ = ':';
+	}
+	*at = '\0';
+	while ((letter = getopt(argc, argv, letters)) != -1) {
+		if (letter == 'h') {
+			help(stdout, options);
+			exit(KSFT_PASS);
+		}
+		for (o = options; o->letter && o->letter != letter; o++)
+			;
+		if (o->letter && option_take(o, optarg))
+			continue;
+		if (o->letter)
+			fprintf(stderr, "%s: -%c does not take '%s'\n",
+				program_invocation_short_name, letter, optarg);
+		help(stderr, options);
+		exit(KSFT_FAIL);
+	}
+	if (optind == argc)
+		return;
+	fprintf(stderr, "%s: '%s' is not understood\n", program_invocation_short_name,
+		argv[optind]);
+	help(stderr, options);
+	exit(KSFT_FAIL);
+}
+
 unsigned long long dio_vmstat(const char *name)
 {
 	unsigned long long value, found = ULLONG_MAX;

@@ -127,6 +127,30 @@ const char *dio_delay_path(void);
 /* Size of a block device in sectors of 512 bytes, and its logical block */
 int dio_device_size(const char *path, unsigned long long *sectors, unsigned int *block);
 
+/**
+ * struct dio_option - what a program can be told, besides -h
+ * @letter: of the option; 0 ends the list
+ * @argument: its name in the help, NULL if it takes none
+ * @help: what it does
+ * @flag: set to true
+ * @number: set to the argument, which is 1 at least
+ *
+ * With neither @flag nor @number it is a list of targets.
+ */
+struct dio_option {
+	char letter;
+	const char *argument;
+	const char *help;
+	bool *flag;
+	unsigned long long *number;
+};
+
+#define DIO_OPTION_TARGETS	\
+	{ 't', "TARGET[,TARGET...]", "only these targets: raw, ext4, xfs, ..." }
+
+/* Read the command line.  Does not return for -h, or if it is not understood. */
+void dio_options(int argc, char **argv, const struct dio_option *options);
+
 /* Write to a file of sysfs, procfs or configfs: 0 or a negative errno. */
 int dio_write_file(const char *value, const char *format, ...);
 

@@ -1447,41 +1447,18 @@ static void clean_up(void)
 	settings_restore();
 }
 
-static void help(FILE *to)
-{
-	fprintf(to,
-		"usage: dio_passthrough [-q]\n"
-		"  -q  the quick subset: small transfers\n"
-		"The disk named by the environment variable IOV_ITER_DISK is overwritten;\n"
-		"without it a ram disk is used.  So is the NVMe device named by\n"
-		"IOV_ITER_NVME, as in /dev/nvme0n1, and any disk of scsi_debug.\n");
-}
+static const struct dio_option options[] = {
+	{ 'q', NULL, "the quick subset: small transfers", .flag = &quick },
+	{ 0 }
+};
 
 int main(int argc, char **argv)
 {
 	unsigned int plan = 1, id;
 	bool any = false;
 	struct disk disk;
-	int option;
 
-	while ((option = getopt(argc, argv, "qh")) != -1) {
-		switch (option) {
-		case 'q':
-			quick = true;
-			break;
-		case 'h':
-			help(stdout);
-			return KSFT_PASS;
-		default:
-			help(stderr);
-			return KSFT_FAIL;
-		}
-	}
-	if (optind < argc) {
-		fprintf(stderr, "dio_passthrough: '%s' is not understood\n", argv[optind]);
-		help(stderr);
-		return KSFT_FAIL;
-	}
+	dio_options(argc, argv, options);
 
 	ksft_print_header();
 	dio_disk_init();

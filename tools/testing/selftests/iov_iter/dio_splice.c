@@ -41,6 +41,7 @@
 static unsigned char *expected;	/* the test file */
 static unsigned char *got;	/* as large, for what comes out of pipes */
 static unsigned int iterations = 100;	/* of each race, by all processes */
+static unsigned long long asked;	/* iterations, 0 if none were named */
 static bool all_iterations;		/* however long they take */
 
 static char problem[160];
@@ -1027,61 +1028,22 @@ static void test_target(const struct dio_target *t, unsigned int id)
 		test_leak(t);
 }
 
-static void help(FILE *to)
-{
-	fprintf(to,
-		"usage: dio_splice [-n COUNT] [-t TARGET[,TARGET...]]\n"
-		"  -n  iterations of each race, shared by %u processes; without it\n"
-		"      %u, or what is done in %u seconds\n"
-		"  -t  only these targets: raw, ext4, xfs, ...\n"
-		"The disk named by the environment variable IOV_ITER_DISK is overwritten;\n"
-		"without it a ram disk is used.\n", RACERS, iterations, RACE_MS / 1000);
-}
-
-static bool parse_count(const char *text)
-{
-	unsigned long value;
-	char *end;
-
-	value = strtoul(text, &end, 10);
-	if (*text < '0' || *text > '9' || *end || !value || value > 1000000)
-		return false;
-	iterations = value;
-	all_iterations = true;
-	return true;
-}
+static const struct dio_option options[] = {
+	{ 'n', "COUNT", "iterations of each race; without it, what is done in 3 seconds",
+	  .number = &asked },
+	DIO_OPTION_TARGETS,
+	{ 0 }
+};
 
 int main(int argc, char **argv)
 {
 	struct dio_target target;
 	unsigned int id, i, plan = 1;
-	int option;
 
-	while ((option = getopt(argc, argv, "n:t:h")) != -1) {
-		switch (option) {
-		case 'n':
-			if (parse_count(optarg))
-				break;
-			fprintf(stderr, "dio_splice: '%s' is no count\n", optarg);
-			help(stderr);
-			return KSFT_FAIL;
-		case 't':
-			if (dio_target_select(optarg))
-				break;
-			fprintf(stderr, "dio_splice: there is no target in '%s'\n", optarg);
-			return KSFT_FAIL;
-		case 'h':
-			help(stdout);
-			return KSFT_PASS;
-		default:
-			help(stderr);
-			return KSFT_FAIL;
-		}
-	}
-	if (optind < argc) {
-		fprintf(stderr, "dio_splice: '%s' is not understood\n", argv[optind]);
-		help(stderr);
-		return KSFT_FAIL;
+	dio_options(argc, argv, options);
+	if (asked) {
+		iterations = asked;
+		all_iterations = true;
 	}
 
 	ksft_print_header();
