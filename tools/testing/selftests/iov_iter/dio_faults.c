@@ -120,7 +120,7 @@ struct io {
 	bool foreign;		/* a read that fails may leave anything where it read */
 };
 
-static unsigned long long seed, state;
+static unsigned long long seed;
 static io_context_t aio;
 static struct io_uring uring;
 static unsigned char *arena;		/* a page, the segments, a page */
@@ -133,20 +133,6 @@ static char problem[240];
 
 /* The target of this part cannot be read any more: a write of it took it along. */
 static bool lost;
-
-/* xorshift64*: the same sequence everywhere, unlike random() */
-static unsigned long long random64(void)
-{
-	state ^= state >> 12;
-	state ^= state << 25;
-	state ^= state >> 27;
-	return state * 0x2545f4914f6cdd1dULL;
-}
-
-static size_t below(size_t n)
-{
-	return (random64() >> 33) % n;
-}
 
 static enum {
 	NO_FAULTS,
@@ -225,7 +211,7 @@ static void io_fill(const struct io *io)
 	}
 	if (writes(io->op)) {
 		for (at = 0; at < io->span; at += SECTOR)
-			*(unsigned long long *)(source + at) = random64();
+			*(unsigned long long *)(source + at) = dio_random();
 		shadow = source;
 	} else {
 		shadow = marks;
@@ -478,7 +464,7 @@ static void buffers_open(void)
 	memset(scratch, 0, DIO_FILE_SIZE);
 	memset(marks, UNTOUCHED, ARENA_SIZE);
 	for (i = 0; i < ARENA_SIZE; i += sizeof(long long))
-		*(unsigned long long *)(source + i) = random64();
+		*(unsigned long long *)(source + i) = dio_random();
 }
 
 /*
@@ -847,7 +833,6 @@ static const struct flakey {
 	const char *name;
 	enum table table;
 	int read, write;
-	bool written;
 } flakeys[] = {
 	{ "dm-flakey that is down", FLAKEY_DOWN, -EIO, -EIO },
 	{ "dm-flakey that fails writes", FLAKEY_ERROR_WRITES, 0, -EIO },
@@ -943,21 +928,6 @@ static const char *no_faults;		/* why none can be injected, or NULL */
 static unsigned long long asked = DEFAULT_COUNT, total;
 static unsigned int results_left;	/* that inject faults */
 
-static int read_file(char *value, size_t size, const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	n = read(fd, value, size - 1);
-	close(fd);
-	if (n < 0)
-		return -errno;
-	value[n] = '\0';
-	return 0;
-}
-
 static void knobs_restore(void)
 {
 	unsigned int kind, i;
@@ -983,7 +953,7 @@ static bool knobs_set(unsigned int kind)
 		if (!(knobs[i].kinds & 1U << kind))
 			continue;
 		snprintf(path, sizeof(path), DEBUGFS "/%s/%s", kinds[kind].name, knobs[i].name);
-		if (read_file(knobs_before[kind][i], sizeof(knobs_before[kind][i]), path) ||
+		if (dio_read_file(knobs_before[kind][i], sizeof(knobs_before[kind][i]), path) ||
 		    dio_write_file(knobs[i].value, "%s", path))
 			return false;
 	}
@@ -1026,7 +996,7 @@ static unsigned long long times_left(void)
 
 	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
 		snprintf(path, sizeof(path), DEBUGFS "/%s/times", kinds[i].name);
-		if (!read_file(value, sizeof(value), path))
+		if (!dio_read_file(value, sizeof(value), path))
 			left += strtoull(value, NULL, 10);
 	}
 	return left;
@@ -1152,7 +1122,7 @@ static off_t random_position(const struct shape *s, unsigned int block)
 	struct io io;
 
 	io_init(&io, PREAD, s, block);
-	return below((DIO_FILE_SIZE - io.length) / block + 1) * block;
+	return dio_below((DIO_FILE_SIZE - io.length) / block + 1) * block;
 }
 
 /*
@@ -1165,7 +1135,7 @@ static const char *each_fault(struct victim *v, enum operation op, const struct 
 	const char *wrong = NULL;
 
 	mode = NTH_FAULT;
-	for (nth = 1; nth < MAX_NTH; nth += nth < ALL_NTH ? 1 : 1 + below(nth / 4)) {
+	for (nth = 1; nth < MAX_NTH; nth += nth < ALL_NTH ? 1 : 1 + dio_below(nth / 4)) {
 		wrong = one_io(v, op, s, pos);
 		if (wrong || !injected)
 			break;
@@ -1188,8 +1158,7 @@ static void run_each(struct victim *v, enum operation op)
 	if (no_faults || v->t.skip)
 		return dio_result_skip(name, no_faults ? no_faults : v->t.skip);
 	/* Every result can be had alone, whatever ran before it. */
-	state = seed + op + 1;
-	random64();
+	dio_random_seed(seed + op + 1);
 	do {
 		before = total;
 		for (i = 0; i < ARRAY_SIZE(shapes) && !wrong; i++)
@@ -1218,16 +1187,15 @@ static void run_random(struct victim *v)
 	results_left--;
 	if (no_faults || v->t.skip)
 		return dio_result_skip(name, no_faults ? no_faults : v->t.skip);
-	state = seed + NR_OPERATIONS + 1;
-	random64();
+	dio_random_seed(seed + NR_OPERATIONS + 1);
 	io_uring_queue_exit(&uring);
 	uring_open();
 	left = times_left();
 	probabilities_set(true);
 	mode = RANDOM_FAULTS;
 	for (i = 0; i < MAX_RANDOM_IOS && (i < RANDOM_IOS || found < want) && !wrong;) {
-		op = below(NR_OPERATIONS);
-		k = below(ARRAY_SIZE(shapes));
+		op = dio_below(NR_OPERATIONS);
+		k = dio_below(ARRAY_SIZE(shapes));
 		if (!victim_takes(v->t.name, op) ||
 		    !io_fits(op, &shapes[k], v->t.block) || (shapes[k].once && i >= RANDOM_IOS))
 			continue;
@@ -1316,7 +1284,7 @@ static void run_kmemleak(void)
 	if (!ret)
 		ret = dio_write_file("scan", KMEMLEAK);
 	if (!ret)
-		ret = read_file(report, sizeof(report), KMEMLEAK);
+		ret = dio_read_file(report, sizeof(report), KMEMLEAK);
 	if (ret == -ENOENT)
 		return dio_result_skip(name, "the kernel has no kmemleak");
 	if (ret)
@@ -1352,7 +1320,7 @@ int main(int argc, char **argv)
 	ksft_set_plan(plan);
 	ksft_print_msg("seed %llu: repeat with -s %llu\n", seed, seed);
 
-	state = seed + 1;
+	dio_random_seed(seed + 1);
 	buffers_open();
 	ret = io_setup(NR_HELD, &aio);
 	if (ret)

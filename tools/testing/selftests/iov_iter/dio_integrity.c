@@ -122,7 +122,7 @@ static const struct memory_kind {
 	[GUARD_PAGE]	= { "memory with a guard page", .reads = true, .hole = true },
 };
 
-static unsigned long long seed, state;
+static unsigned long long seed;
 static unsigned long long ios = 200;	/* per result */
 static unsigned int block;		/* of the target: the unit of all I/O */
 static io_context_t aio;
@@ -134,23 +134,9 @@ static unsigned char *scratch;
 static char problem[200];
 static const char * const not_polled = "nothing polls for this device";
 
-/* xorshift64*: the same sequence everywhere, unlike random() */
-static unsigned long long random64(void)
-{
-	state ^= state >> 12;
-	state ^= state << 25;
-	state ^= state >> 27;
-	return state * 0x2545f4914f6cdd1dULL;
-}
-
-static size_t below(size_t n)
-{
-	return (random64() >> 33) % n;
-}
-
 static void fill_random(unsigned char *p, size_t n)
 {
-	unsigned long long word = random64(), step = random64() | 1;
+	unsigned long long word = dio_random(), step = dio_random() | 1;
 	size_t i;
 
 	for (i = 0; i < n; i += sizeof(word), word += step)
@@ -429,8 +415,8 @@ static size_t before_hole(const struct io *io, const struct arena *a)
 static void io_cut(struct io *io, struct arena *a, enum operation op)
 {
 	size_t page = dio_page_size, unit = page < block ? block : page;
-	int want = operation_kinds[op].vectored ? 1 + below(MAX_SEGMENTS) : 1;
-	size_t at = below(2 * unit / block) * block;
+	int want = operation_kinds[op].vectored ? 1 + dio_below(MAX_SEGMENTS) : 1;
+	size_t at = dio_below(2 * unit / block) * block;
 	bool tail = a->kind == TAIL_UNMAPPED;
 	size_t len;
 
@@ -440,14 +426,14 @@ static void io_cut(struct io *io, struct arena *a, enum operation op)
 	while (io->nr < want && at < ARENA_SIZE) {
 		size_t room = ARENA_SIZE - at;
 
-		switch (below(5)) {
+		switch (dio_below(5)) {
 		case 0:		/* empty, wherever it points to; alignment is checked even so */
 			if (!operation_kinds[op].vectored)
 				continue;
-			io_add(io, a->mem + below(ARENA_SIZE / block) * block, 0);
+			io_add(io, a->mem + dio_below(ARENA_SIZE / block) * block, 0);
 			continue;
 		case 1:		/* to the end of the page: the next may join */
-			len = unit - at % unit + below(3) * unit;
+			len = unit - at % unit + dio_below(3) * unit;
 			break;
 		case 2:		/* after a gap, within the page where it can be */
 			at += block;
@@ -455,11 +441,11 @@ static void io_cut(struct io *io, struct arena *a, enum operation op)
 			len = block;
 			break;
 		case 3:
-			len = (1 + below(unit / block)) * block;
+			len = (1 + dio_below(unit / block)) * block;
 			break;
 		default:
 			len = want == 1 ? ARENA_SIZE : 4 * unit;
-			len = (1 + below(len / block)) * block;
+			len = (1 + dio_below(len / block)) * block;
 		}
 		if (len > room)
 			len = room;
@@ -470,7 +456,7 @@ static void io_cut(struct io *io, struct arena *a, enum operation op)
 	io->good = io->length;
 	if (tail) {
 		/* A single segment reaches over the end; of many, the last does. */
-		len = (1 + below(8)) * block;
+		len = (1 + dio_below(8)) * block;
 		if (want == 1) {
 			io->nr = 0;
 			io->length = 0;
@@ -486,7 +472,7 @@ static void io_cut(struct io *io, struct arena *a, enum operation op)
 	}
 	if (a->kind == GUARD_PAGE)
 		io->good = before_hole(io, a);
-	io->pos = below((AREA_SIZE - io->length) / block + 1) * block;
+	io->pos = dio_below((AREA_SIZE - io->length) / block + 1) * block;
 }
 
 static ssize_t aio_do(struct io *io, int fd, bool write)
@@ -806,8 +792,7 @@ static void run_kind(struct dio_target *t, enum operation op, enum memory kind)
 	snprintf(name, sizeof(name), "%s %s %s %s", t->name, operation_kinds[op].name,
 		 writes(op) ? "from" : "into", memory_kinds[kind].name);
 	/* Every result can be had alone, whatever ran before it. */
-	state = seed + op * NR_MEMORIES + kind + 1;
-	random64();
+	dio_random_seed(seed + op * NR_MEMORIES + kind + 1);
 
 	if (!wrong)
 		wrong = set_up(t, op, kind, &a);
@@ -972,12 +957,11 @@ static void run_zeroing(struct dio_target *t, bool unwritten)
 	if (fd < 0)
 		dio_die("%s: %s\n", path, strerror(errno));
 
-	state = seed + unwritten + 1;
-	random64();
+	dio_random_seed(seed + unwritten + 1);
 	buf = dio_map(dio_page_size, dio_page_size, false);
 	memset(model, 0, AREA_SIZE);
 	for (i = 0; i < ios && !wrong; i++) {
-		off_t pos = below(AREA_SIZE / block) * block;
+		off_t pos = dio_below(AREA_SIZE / block) * block;
 
 		fill_random(buf, block);
 		memcpy(model + pos, buf, block);
@@ -1010,7 +994,7 @@ static int cut_many(struct iovec *iov, unsigned char *mem, size_t *length)
 
 	*length = 0;
 	for (nr = 0; nr < MANY_SEGMENTS && *length < DIO_FILE_SIZE - 2 * dio_page_size; nr++) {
-		switch (below(4)) {
+		switch (dio_below(4)) {
 		case 0:
 			len = 0;
 			break;
@@ -1064,8 +1048,7 @@ static void run_many_segments(struct dio_target *t, bool write)
 	whole = dio_map(DIO_FILE_SIZE, dio_page_size, false);
 	mem = dio_map(2 * DIO_FILE_SIZE, dio_page_size, false);
 	dio_full_pread(t->fd, whole, DIO_FILE_SIZE, 0);
-	state = seed + write + 1;
-	random64();
+	dio_random_seed(seed + write + 1);
 	nr = cut_many(iov, mem, &length);
 	if (write) {
 		fill_random(whole, DIO_FILE_SIZE);

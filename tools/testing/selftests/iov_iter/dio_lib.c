@@ -197,6 +197,43 @@ int dio_write_file(const char *value, const char *format, ...)
 	return ret;
 }
 
+int dio_read_file(char *value, size_t size, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, value, size - 1);
+	close(fd);
+	if (n < 0)
+		return -EIO;
+	value[n] = '\0';
+	return 0;
+}
+
+/* xorshift64* */
+static unsigned long long random_state;
+
+void dio_random_seed(unsigned long long seed)
+{
+	random_state = seed;
+	dio_random();
+}
+
+unsigned long long dio_random(void)
+{
+	random_state ^= random_state >> 12;
+	random_state ^= random_state << 25;
+	random_state ^= random_state >> 27;
+	return random_state * 0x2545f4914f6cdd1dULL;
+}
+
+size_t dio_below(size_t n)
+{
+	return (dio_random() >> 33) % n;
+}
+
 int dio_run(const char * const argv[])
 {
 	int status;

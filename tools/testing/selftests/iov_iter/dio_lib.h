@@ -154,6 +154,9 @@ void dio_options(int argc, char **argv, const struct dio_option *options);
 /* Write to a file of sysfs, procfs or configfs: 0 or a negative errno. */
 int dio_write_file(const char *value, const char *format, ...);
 
+/* The start of such a file, as a string: 0 or a negative errno. */
+int dio_read_file(char *value, size_t size, const char *path);
+
 /* Run a program, its output discarded: its status, 127 if it is not there, or -1. */
 int dio_run(const char * const argv[]);
 
@@ -162,6 +165,11 @@ static inline unsigned char dio_pattern(off_t pos)
 {
 	return (pos + (pos >> 9) * 7 + (pos >> 16) * 3) & 0x7f;
 }
+
+/* The same sequence for the same seed everywhere, unlike random() */
+void dio_random_seed(unsigned long long seed);
+unsigned long long dio_random(void);
+size_t dio_below(size_t n);
 
 /* Memory of @size bytes, aligned to @align; huge pages are avoided or asked for. */
 void *dio_map(size_t size, size_t align, bool huge);

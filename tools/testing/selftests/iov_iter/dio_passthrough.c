@@ -11,7 +11,8 @@
  *	scsi_debug	data, errors, leaks
  *	nvme		data, errors, leaks: a device to overwrite, IOV_ITER_NVME
  *	tcm_loop	a SCSI disk that ends in dm-delay: limits, fork
- *	nvmet		an NVMe device over TCP that ends in dm-delay: fork
+ *	nvmet		an NVMe device that ends in dm-delay, through the kernel's own
+ *			target: fork
  */
 #include <dirent.h>
 #include <errno.h>
@@ -452,19 +453,11 @@ static int give(const struct disk *d, const struct way *w, const struct area *a,
 /* One line of a small file, without its end */
 static int read_line(char *line, size_t size, const char *path)
 {
-	ssize_t n;
-	int fd;
+	int ret = dio_read_file(line, size, path);
 
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	n = read(fd, line, size - 1);
-	close(fd);
-	if (n < 0)
-		return -EIO;
-	line[n] = '\0';
-	line[strcspn(line, "\n")] = '\0';
-	return 0;
+	if (!ret)
+		line[strcspn(line, "\n")] = '\0';
+	return ret;
 }
 
 /*
