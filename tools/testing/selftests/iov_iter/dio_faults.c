@@ -1088,6 +1088,16 @@ static bool victim_takes(const char *name, enum operation op)
 	return true;
 }
 
+static bool fails_still(const struct io *io)
+{
+	bool fails;
+
+	mode = NO_FAULTS;
+	fails = io_do(io) < 0;
+	mode = NTH_FAULT;
+	return fails;
+}
+
 static const char *one_io(struct victim *v, enum operation op, const struct shape *s, off_t pos)
 {
 	const char *wrong;
@@ -1104,10 +1114,9 @@ static const char *one_io(struct victim *v, enum operation op, const struct shap
 	n = io_do(&io);
 	wrong = io_check(&io, n);
 	if (!wrong && mode == NTH_FAULT && !injected && n != io.length) {
-		/* A file system that gave up because of a fault before can be read. */
-		if (writes(op) && v->t.dir[0])
-			lost = true;
-		else
+		/* A file system that gave up because of a fault before takes no other. */
+		lost = writes(op) && v->t.dir[0] && fails_still(&io);
+		if (!lost)
 			wrong = "failed or short without a fault";
 	}
 	if (lost) {
