@@ -807,7 +807,7 @@ static void run_kind(struct dio_target *t, enum operation op, enum memory kind)
 	if (wrong == not_polled)
 		return dio_result_skip(name, wrong);
 	/* Registered memory was pinned before; a few reads may all miss the blocks of btrfs. */
-	if (!wrong && kind == ANONYMOUS && ios >= 20 && dio_pins_acquired() == pins &&
+	if (!wrong && kind == ANONYMOUS && ios >= 10 && dio_pins_acquired() == pins &&
 	    !operation_kinds[op].fixed && !(writes(op) && t->buffered_writes))
 		wrong = "no pin was taken";
 	if (!wrong && writes(op))
