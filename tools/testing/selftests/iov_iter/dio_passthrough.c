@@ -1166,11 +1166,12 @@ static int repeat(const struct disk *d, const struct way *w, const struct repeti
 	return ret;
 }
 
-#define LEAK_TRIES	3
+#define LEAK_TRIES	20
 
 /*
  * Others take memory meanwhile, but hardly a quarter of a page for each command,
- * and not several times in a row.
+ * and not many times in a row.  KASAN does: it keeps what is freed, and for that
+ * frees what it has kept, now more and now less.
  */
 static const char *leak_problem(const struct disk *d, const struct way *w,
 				const struct repetition *r)
