@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # The only entry: "make help" lists the targets.  What each does is in ci/.
 
-export LINUX BASE_VERSION OUT JOBS
+export LINUX BASE_VERSION OUT JOBS VS
 
-.PHONY: help demo check check-full lint kunit selftest series tree refresh kernel fetch clean
+.PHONY: help demo check check-full lint kunit selftest bench series tree refresh kernel fetch clean
 .NOTPARALLEL:
 
 help:
@@ -32,6 +32,10 @@ kunit: tree
 #: make selftest  the kselftests under QEMU, on Debian's stock kernel and on ours
 selftest: tree
 	@ci/selftest
+
+#: make bench     count the instructions of direct I/O, stock and ours; VS=bzImage: a third kernel
+bench: tree
+	@ci/bench
 
 #: make series    export the patches to out/series/*.patch and out/series.mbox
 series: tree

@@ -976,6 +976,262 @@ static void user_fault_in(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, fault_in_iov_iter_pinnable(&iter, P(1)));
 }
 
+/* The rows again, for iov_iter_extract_bvecs(): what is pinned of user memory */
+static const void *bvecs_param_next(const void *prev, char *desc)
+{
+	const struct param *param = prev;
+
+	do {
+		param = param_next(param, desc);
+	} while (param && param->variant->mode != FOLL_PIN);
+	return param;
+}
+
+/*
+ * Do the bio_vecs list these bytes of the row's stream, in this order?  Adds up
+ * how often each page is listed.
+ */
+static void expect_bvecs(struct kunit *test, const struct extract_row *row, size_t pos,
+			 size_t bytes, const struct bio_vec *bv, unsigned int nr,
+			 int *listed)
+{
+	struct iov_iter_kunit *k = test->priv;
+	size_t offset, left, n, at;
+
+	for (; nr; nr--, bv++) {
+		KUNIT_ASSERT_NE(test, 0, bv->bv_len);
+		offset = bv->bv_offset;
+		for (left = bv->bv_len; left; left -= n, offset += n, pos += n, bytes -= n) {
+			n = min(left, PAGE_SIZE - offset_in_page(offset));
+			KUNIT_ASSERT_LE(test, n, bytes);
+			at = row_offset(row, pos);
+			KUNIT_EXPECT_PTR_EQ(test, k->pages[at / PAGE_SIZE],
+					    nth_page(bv->bv_page, offset / PAGE_SIZE));
+			KUNIT_EXPECT_EQ(test, offset_in_page(at), offset_in_page(offset));
+			KUNIT_EXPECT_EQ(test, at + n - 1, row_offset(row, pos + n - 1));
+			listed[at / PAGE_SIZE]++;
+		}
+	}
+	KUNIT_EXPECT_EQ(test, 0, bytes);
+}
+
+/* Extract the whole row, at most @maxsize at a time, into tables of @max_bvecs */
+static void expect_tables(struct kunit *test, const struct param *param,
+			  unsigned int max_bvecs, size_t maxsize)
+{
+	const struct extract_row *row = param->row;
+	size_t pos = row->advance, table_pos = pos, left = row_count(row) - pos;
+	struct iov_iter_kunit *k = test->priv;
+	struct bio_vec bvecs[MAX_LISTED + 1];
+	int n, refs[NR_PAGES], listed[NR_PAGES];
+	struct iov_iter iter, before;
+	unsigned int nr = 0, was;
+	ssize_t bytes;
+
+	iter_init(k, &iter, param->variant, row->seg, row->nr_segs, row->cut);
+	iov_iter_advance(&iter, row->advance);
+	refs_read(k, refs);
+	while (left) {
+		bvecs[max_bvecs].bv_page = POISON_PAGE;
+		before = iter;
+		was = nr;
+		bytes = iov_iter_extract_bvecs(&iter, bvecs, &nr, max_bvecs, maxsize,
+					       param->variant->flags);
+		KUNIT_EXPECT_PTR_EQ(test, POISON_PAGE, bvecs[max_bvecs].bv_page);
+		KUNIT_ASSERT_GE(test, bytes, 0);
+		KUNIT_ASSERT_LE(test, (size_t)bytes, min(maxsize, left));
+		KUNIT_ASSERT_LE(test, nr, max_bvecs);
+		pos += bytes;
+		left -= bytes;
+		expect_stream(test, row, &iter, pos);
+		if (!bytes) {
+			/* full, and what comes next does not adjoin */
+			KUNIT_ASSERT_EQ(test, nr, max_bvecs);
+			KUNIT_EXPECT_EQ(test, was, nr);
+			expect_same(test, (u8 *)&before, (u8 *)&iter, sizeof(iter), "iterator");
+		} else {
+			if (nr < max_bvecs)
+				KUNIT_EXPECT_EQ(test, min(maxsize, left + bytes), (size_t)bytes);
+			if (left)
+				continue;
+		}
+
+		memset(listed, 0, sizeof(listed));
+		expect_bvecs(test, row, table_pos, pos - table_pos, bvecs, nr, listed);
+		for (n = 0; n < NR_PAGES; n++)
+			KUNIT_EXPECT_EQ_MSG(test, refs[n] + listed[n] * GUP_PIN_COUNTING_BIAS,
+					    page_ref_count(k->pages[n]), "page %d", n);
+		release_extracted_bvecs(bvecs, nr, FOLL_PIN,
+					param->variant->direction == ITER_DEST);
+		expect_refs(test, refs, NULL, 0);
+		table_pos = pos;
+		nr = 0;
+	}
+}
+
+static void extract_bvecs(struct kunit *test)
+{
+	static const size_t maxsizes[] = { 1, 511, PAGE_SIZE, PAGE_SIZE + 1, SIZE_MAX };
+	static const unsigned int max_bvecs[] = { 1, 2, 3, MAX_LISTED };
+	const struct param *param = test->param_value;
+	int s, m;
+
+	memory_init(test, param->variant->kind);
+	for (s = 0; s < ARRAY_SIZE(maxsizes); s++) {
+		/* byte by byte is for short rows */
+		if (maxsizes[s] < PAGE_SIZE && row_count(param->row) > 64 * maxsizes[s])
+			continue;
+		for (m = 0; m < ARRAY_SIZE(max_bvecs); m++)
+			expect_tables(test, param, max_bvecs[m], maxsizes[s]);
+	}
+}
+
+static const struct variant *next_pinned_variant(const struct variant *v)
+{
+	do {
+		v = next_user_variant(v);
+	} while (v && v->mode != FOLL_PIN);
+	return v;
+}
+
+/* An extraction that lists nothing: neither table nor iterator may change */
+static void expect_no_bvecs(struct kunit *test, struct iov_iter *iter, unsigned int flags,
+			    unsigned int max_bvecs, size_t maxsize, ssize_t result)
+{
+	struct bio_vec bvecs[2] = { { .bv_page = POISON_PAGE, .bv_len = 8 },
+				    { .bv_page = POISON_PAGE } };
+	struct iov_iter before;
+	unsigned int nr = 1;
+
+	memcpy(&before, iter, sizeof(before));
+	KUNIT_EXPECT_EQ(test, result, iov_iter_extract_bvecs(iter, bvecs, &nr, max_bvecs,
+							     maxsize, flags));
+	KUNIT_EXPECT_EQ(test, 1, nr);
+	KUNIT_EXPECT_EQ(test, 8, bvecs[0].bv_len);
+	KUNIT_EXPECT_PTR_EQ(test, POISON_PAGE, bvecs[1].bv_page);
+	expect_same(test, (u8 *)&before, (u8 *)iter, sizeof(before), "iterator");
+}
+
+/* Unknown flags, and what would not be pinned: these warn once each */
+static void bvecs_reject(struct kunit *test)
+{
+	struct iov_iter_kunit *k = test->priv;
+	const struct segment seg = { 0, P(1) };
+	const struct variant *v;
+	struct iov_iter iter;
+
+	memory_init(test, UBUF);
+	for (v = variants; v < variants + ARRAY_SIZE(variants); v++) {
+		iter_init(k, &iter, v, &seg, 1, 0);
+		expect_no_bvecs(test, &iter, v->flags | 0x80, 2, SIZE_MAX, -EINVAL);
+		if (v->mode != FOLL_PIN)
+			expect_no_bvecs(test, &iter, v->flags, 2, SIZE_MAX, -EINVAL);
+	}
+}
+
+/* Nothing asked for, no room, no memory there; and what precedes a hole */
+static void bvecs_limits(struct kunit *test)
+{
+	struct iov_iter_kunit *k = test->priv;
+	const struct variant *v;
+	struct bio_vec bvecs[4];
+	struct iov_iter iter;
+	unsigned long uaddr;
+	unsigned int nr;
+
+	user_mm_init(test);
+	uaddr = map_with_hole(test);
+	for (v = next_pinned_variant(NULL); v; v = next_pinned_variant(v)) {
+		k->uaddr = uaddr;
+		iter_init(k, &iter, v, &(struct segment){ 0x30, P(4) - 0x30 }, 1, 0);
+		expect_no_bvecs(test, &iter, v->flags, 2, 0, 0);
+		expect_no_bvecs(test, &iter, v->flags, 1, SIZE_MAX, 0);
+
+		nr = 0;
+		KUNIT_EXPECT_EQ(test, P(2) - 0x30,
+				iov_iter_extract_bvecs(&iter, bvecs, &nr, 4, SIZE_MAX, v->flags));
+		KUNIT_EXPECT_EQ(test, 0x30, bvecs[0].bv_offset);
+		KUNIT_EXPECT_EQ(test, P(2), iov_iter_count(&iter));
+		release_extracted_bvecs(bvecs, nr, FOLL_PIN, false);
+		expect_no_bvecs(test, &iter, v->flags, 2, SIZE_MAX, -EFAULT);
+		iov_iter_advance(&iter, P(2));
+		expect_no_bvecs(test, &iter, v->flags, 2, SIZE_MAX, 0);
+	}
+}
+
+/*
+ * Never touched, more pages than are faulted in at a time: the zero page for each,
+ * not pinned, in entries of their own; or new pages, each pinned once.
+ */
+static void bvecs_untouched(struct kunit *test)
+{
+	enum { PAGES = 45 };
+	struct bio_vec *bvecs = kunit_kcalloc(test, PAGES, sizeof(*bvecs), GFP_KERNEL);
+	struct iov_iter_kunit *k = test->priv;
+	const struct variant *v;
+	struct iov_iter iter;
+	unsigned int nr, n;
+
+	KUNIT_ASSERT_NOT_NULL(test, bvecs);
+	user_mm_init(test);
+	for (v = next_pinned_variant(NULL); v; v = next_pinned_variant(v)) {
+		size_t bytes = 0;
+
+		k->uaddr = user_map(test, NULL, P(PAGES), PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS);
+		iter_init(k, &iter, v, &(struct segment){ 0, P(PAGES) }, 1, 0);
+		nr = 0;
+		KUNIT_ASSERT_EQ(test, P(PAGES),
+				iov_iter_extract_bvecs(&iter, bvecs, &nr, PAGES, SIZE_MAX,
+						       v->flags));
+		for (n = 0; n < nr; n++)
+			bytes += bvecs[n].bv_len;
+		KUNIT_EXPECT_EQ(test, P(PAGES), bytes);
+		if (v->direction == ITER_SOURCE && is_zero_page(bvecs[0].bv_page))
+			KUNIT_EXPECT_EQ(test, PAGES, nr);
+		release_extracted_bvecs(bvecs, nr, FOLL_PIN, v->direction == ITER_DEST);
+		for (n = 0; n < PAGES; n++) {
+			struct page *page = user_page(test, k->uaddr + P(n), false);
+
+			KUNIT_EXPECT_FALSE_MSG(test, !is_zero_page(page) &&
+					       page_ref_count(compound_head(page)) >=
+					       GUP_PIN_COUNTING_BIAS, "page %u", n);
+		}
+	}
+}
+
+/* While a fork() write-protects the page tables, pages come from the slow path */
+static void bvecs_during_fork(struct kunit *test)
+{
+	struct iov_iter_kunit *k = test->priv;
+	struct bio_vec bvecs[NR_PAGES];
+	int n, refs[NR_PAGES];
+	const struct variant *v;
+	struct iov_iter iter;
+	unsigned int nr;
+
+	memory_init(test, UBUF);
+	refs_read(k, refs);
+	for (v = next_pinned_variant(NULL); v; v = next_pinned_variant(v)) {
+		iter_init(k, &iter, v, &(struct segment){ 0, MEMORY_SIZE }, 1, 0);
+		nr = 0;
+		mmap_write_lock(current->mm);
+		raw_write_seqcount_begin(&current->mm->write_protect_seq);
+		mmap_write_unlock(current->mm);
+		KUNIT_EXPECT_EQ(test, MEMORY_SIZE,
+				iov_iter_extract_bvecs(&iter, bvecs, &nr, NR_PAGES, SIZE_MAX,
+						       v->flags));
+		mmap_write_lock(current->mm);
+		raw_write_seqcount_end(&current->mm->write_protect_seq);
+		mmap_write_unlock(current->mm);
+		for (n = 0; n < NR_PAGES; n++)
+			KUNIT_EXPECT_EQ(test, refs[n] + GUP_PIN_COUNTING_BIAS,
+					page_ref_count(k->pages[n]));
+		release_extracted_bvecs(bvecs, nr, FOLL_PIN, false);
+		expect_refs(test, refs, NULL, 0);
+	}
+}
+
 /* A thread that is being killed does not wait for pages to be faulted in */
 static void user_killed(struct kunit *test)
 {
@@ -1073,14 +1329,11 @@ static void user_file(struct kunit *test)
 }
 
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
-/* A huge page: exact pin counts, all given back, also by range and unaligned */
-static void user_thp(struct kunit *test)
+/* Map a huge page at k->uaddr, touched: its head */
+static struct page *map_thp(struct kunit *test)
 {
 	struct iov_iter_kunit *k = test->priv;
-	const struct variant *v;
-	struct page *head, **pages;
-	struct iov_iter iter;
-	int refs, pins, n;
+	struct page *head;
 
 	if (!has_transparent_hugepage())
 		kunit_skip(test, "this CPU has no huge pages");
@@ -1094,6 +1347,19 @@ static void user_thp(struct kunit *test)
 	if (!PageHead(head))
 		kunit_skip(test, "no huge page was to be had");
 	lru_add_drain_all();
+	return head;
+}
+
+/* A huge page: exact pin counts, all given back, also by range and unaligned */
+static void user_thp(struct kunit *test)
+{
+	struct iov_iter_kunit *k = test->priv;
+	const struct variant *v;
+	struct page *head, **pages;
+	struct iov_iter iter;
+	int refs, pins, n;
+
+	head = map_thp(test);
 	for (v = next_user_variant(NULL); v; v = next_user_variant(v)) {
 		refs = page_ref_count(head);
 		pins = head_compound_pincount(head);
@@ -1111,8 +1377,75 @@ static void user_thp(struct kunit *test)
 		kvfree(pages);
 	}
 }
+
+/* A huge page is one bio_vec, which goes on where the next data adjoins it */
+static void bvecs_thp(struct kunit *test)
+{
+	struct iov_iter_kunit *k = test->priv;
+	struct bio_vec bvecs[4];
+	const struct variant *v;
+	struct iov_iter iter;
+	struct page *head;
+	int refs, pins;
+	unsigned int nr;
+#define EXPECT_BVECS(start, len, max, count, pages)				\
+	do {									\
+		iter_init(k, &iter, v, &(struct segment){ start, len }, 1, 0);	\
+		KUNIT_EXPECT_EQ(test, len, iov_iter_extract_bvecs(&iter, bvecs,	\
+						&nr, max, SIZE_MAX, v->flags));	\
+		KUNIT_EXPECT_EQ(test, count, nr);				\
+		KUNIT_EXPECT_EQ(test, refs + (pages), page_ref_count(head));	\
+		KUNIT_EXPECT_EQ(test, pins + (pages), head_compound_pincount(head)); \
+	} while (0)
+
+	head = map_thp(test);
+	for (v = next_pinned_variant(NULL); v; v = next_pinned_variant(v)) {
+		refs = page_ref_count(head);
+		pins = head_compound_pincount(head);
+		nr = 0;
+		EXPECT_BVECS(P(2) + 0x200, P(5) - 0x200, 4, 1, 5);
+		KUNIT_EXPECT_PTR_EQ(test, head + 2, bvecs[0].bv_page);
+		KUNIT_EXPECT_EQ(test, 0x200, bvecs[0].bv_offset);
+		/* adjoins, also in a full table */
+		EXPECT_BVECS(P(7), P(2), 1, 1, 7);
+		KUNIT_EXPECT_EQ(test, P(7) - 0x200, bvecs[0].bv_len);
+		/* adjoins, but ends early */
+		EXPECT_BVECS(P(9), 0x200, 1, 1, 8);
+		/* goes on inside of the page: an entry and a pin of its own */
+		EXPECT_BVECS(P(9) + 0x200, 0x200, 2, 2, 9);
+		KUNIT_EXPECT_EQ(test, 0x200, bvecs[1].bv_offset);
+		KUNIT_EXPECT_EQ(test, 0x200, bvecs[1].bv_len);
+		/* begins inside of the page that would adjoin */
+		EXPECT_BVECS(P(11), P(1), 3, 3, 10);
+		EXPECT_BVECS(P(12) + 0x400, 0x400, 4, 4, 11);
+		KUNIT_EXPECT_EQ(test, P(1), bvecs[2].bv_len);
+		/* does not adjoin, and there is no room */
+		iter_init(k, &iter, v, &(struct segment){ P(20), P(1) }, 1, 0);
+		KUNIT_EXPECT_EQ(test, 0, iov_iter_extract_bvecs(&iter, bvecs, &nr, 4,
+								SIZE_MAX, v->flags));
+		KUNIT_EXPECT_EQ(test, P(1), iov_iter_count(&iter));
+		/* an entry does not grow beyond what its length can say */
+		bvecs[3].bv_offset = 0;
+		bvecs[3].bv_len = UINT_MAX - P(1) + 1;
+		bvecs[3].bv_page = head + 20 - bvecs[3].bv_len / PAGE_SIZE;
+		iter_init(k, &iter, v, &(struct segment){ P(20), P(1) }, 1, 0);
+		KUNIT_EXPECT_EQ(test, 0, iov_iter_extract_bvecs(&iter, bvecs, &nr, 4,
+								SIZE_MAX, v->flags));
+		bvec_set_page(&bvecs[3], head + 12, 0x400, 0x400);
+
+		release_extracted_bvecs(bvecs, 4, FOLL_PIN, v->direction == ITER_DEST);
+		KUNIT_EXPECT_EQ(test, refs, page_ref_count(head));
+		KUNIT_EXPECT_EQ(test, pins, head_compound_pincount(head));
+	}
+#undef EXPECT_BVECS
+}
 #else
 static void user_thp(struct kunit *test)
+{
+	kunit_skip(test, "needs CONFIG_TRANSPARENT_HUGEPAGE");
+}
+
+static void bvecs_thp(struct kunit *test)
 {
 	kunit_skip(test, "needs CONFIG_TRANSPARENT_HUGEPAGE");
 }
@@ -1614,6 +1947,12 @@ static struct kunit_case iov_iter_kunit_cases[] = {
 	KUNIT_CASE(user_array_freed),
 	KUNIT_CASE(user_file),
 	KUNIT_CASE(user_thp),
+	KUNIT_CASE_PARAM(extract_bvecs, bvecs_param_next),
+	KUNIT_CASE(bvecs_reject),
+	KUNIT_CASE(bvecs_limits),
+	KUNIT_CASE(bvecs_untouched),
+	KUNIT_CASE(bvecs_during_fork),
+	KUNIT_CASE(bvecs_thp),
 	KUNIT_CASE(release_range),
 	KUNIT_CASE(retain_page),
 	KUNIT_CASE(kvec_memory),

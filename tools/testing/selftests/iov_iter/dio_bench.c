@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Count what direct I/O on a device that does nothing (null_blk) costs: the
+ * average of a call, in nanoseconds of CLOCK_MONOTONIC, the smallest of three.
+ * Under QEMU with -icount shift=0,sleep=off and one CPU that is the number of
+ * instructions, the same on every run.
+ *
+ *	dio_bench [-q] [NAME]	NAME is printed in each line; -q: only pread and pwrite
+ *
+ * Each line is: cell NAME HOW BUFFER BYTES DIRECTION NANOSECONDS.  As init of a
+ * guest it mounts what it needs, writes to the second serial port and reboots.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <libaio.h>
+#include <liburing.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/uio.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../kselftest.h"
+
+#define DEVICE		"/dev/nullb0"
+#define BUFFER_SIZE	(4UL << 20)
+#define QUEUE_DEPTH	32
+#define MAX_SEGMENTS	64
+#define SEGMENT		4096UL
+
+static const char *name = "-";
+static int fd;
+static char *buffer;
+static io_context_t aio;
+static struct io_uring ring;
+
+/*
+ * What to call how: one call moves @segments * @bytes, or QUEUE_DEPTH times
+ * @bytes if it is asynchronous; the result is for one I/O.
+ */
+struct how {
+	const char *name;
+	void (*run)(const struct how *how, size_t bytes, bool write);
+	unsigned int segments;
+	unsigned int ios;
+};
+
+static void die(const char *what)
+{
+	printf("Bail out! dio_bench: %s: %s\n", what, strerror(errno));
+	exit(KSFT_FAIL);
+}
+
+static void check(long long got, size_t expected, const char *what)
+{
+	if (got == (long long)expected)
+		return;
+	if (got >= 0)
+		errno = EIO;
+	else if (got < -1)
+		errno = -got;
+	die(what);
+}
+
+static void run_plain(const struct how *how, size_t bytes, bool write)
+{
+	ssize_t got = write ? pwrite(fd, buffer, bytes, 0) : pread(fd, buffer, bytes, 0);
+
+	check(got, bytes, how->name);
+}
+
+/* Segments of one page, the pages in order, as a database has them */
+static void run_vector(const struct how *how, size_t bytes, bool write)
+{
+	static struct iovec iov[MAX_SEGMENTS];
+	unsigned int k;
+	ssize_t got;
+
+	for (k = 0; k < how->segments; k++) {
+		iov[k].iov_base = buffer + k * bytes;
+		iov[k].iov_len = bytes;
+	}
+	got = write ? pwritev(fd, iov, how->segments, 0) : preadv(fd, iov, how->segments, 0);
+	check(got, how->segments * bytes, how->name);
+}
+
+static void run_aio(const struct how *how, size_t bytes, bool write)
+{
+	static struct iocb iocbs[QUEUE_DEPTH], *list[QUEUE_DEPTH];
+	struct io_event events[QUEUE_DEPTH];
+	int k, done, got;
+
+	for (k = 0; k < QUEUE_DEPTH; k++) {
+		list[k] = &iocbs[k];
+		if (write)
+			io_prep_pwrite(list[k], fd, buffer + k * bytes, bytes, 0);
+		else
+			io_prep_pread(list[k], fd, buffer + k * bytes, bytes, 0);
+	}
+	check(io_submit(aio, QUEUE_DEPTH, list), QUEUE_DEPTH, "io_submit");
+	for (done = 0; done < QUEUE_DEPTH; done += got) {
+		got = io_getevents(aio, 1, QUEUE_DEPTH, events, NULL);
+		if (got < 0)
+			check(got, 0, "io_getevents");
+		for (k = 0; k < got; k++)
+			check(events[k].res, bytes, how->name);
+	}
+}
+
+static void run_uring(const struct how *how, size_t bytes, bool write)
+{
+	struct io_uring_cqe *cqe;
+	int k;
+
+	for (k = 0; k < QUEUE_DEPTH; k++) {
+		struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
+
+		if (write)
+			io_uring_prep_write(sqe, fd, buffer + k * bytes, bytes, 0);
+		else
+			io_uring_prep_read(sqe, fd, buffer + k * bytes, bytes, 0);
+	}
+	check(io_uring_submit_and_wait(&ring, QUEUE_DEPTH), QUEUE_DEPTH, "io_uring_submit");
+	for (k = 0; k < QUEUE_DEPTH; k++) {
+		check(io_uring_wait_cqe(&ring, &cqe), 0, "io_uring_wait_cqe");
+		check(cqe->res, bytes, how->name);
+		io_uring_cqe_seen(&ring, cqe);
+	}
+}
+
+static const struct how plain = { "plain", run_plain, 1, 1 };
+static const struct how others[] = {
+	{ "vector8",	run_vector,	8,	1 },
+	{ "vector64",	run_vector,	64,	1 },
+	{ "aio32",	run_aio,	1,	QUEUE_DEPTH },
+	{ "uring32",	run_uring,	1,	QUEUE_DEPTH },
+};
+
+static unsigned long long now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+static void measure(const struct how *how, const char *kind, size_t bytes, bool write)
+{
+	unsigned long calls = bytes >= (256 << 10) ? 50 : 200, k;
+	unsigned long long best = ~0ULL, start, average;
+	int round;
+
+	for (k = 0; k < 10; k++)
+		how->run(how, bytes, write);
+	for (round = 0; round < 3; round++) {
+		start = now();
+		for (k = 0; k < calls; k++)
+			how->run(how, bytes, write);
+		average = (now() - start) / (calls * how->ios);
+		if (average < best)
+			best = average;
+	}
+	printf("cell %s %s %s %zu %s %llu\n", name, how->name, kind,
+	       bytes * how->segments, write ? "write" : "read", best);
+	fflush(stdout);
+}
+
+/* Private anonymous memory, aligned to its size, every page touched */
+static char *map_buffer(const char *kind)
+{
+	bool hugetlb = !strcmp(kind, "hugetlb");
+	char *p;
+
+	p = mmap(NULL, 2 * BUFFER_SIZE, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | (hugetlb ? MAP_HUGETLB : 0), -1, 0);
+	if (p == MAP_FAILED)
+		die("mmap");
+	p += -(unsigned long)p % BUFFER_SIZE;
+	if (!hugetlb &&
+	    madvise(p, BUFFER_SIZE, strcmp(kind, "thp") ? MADV_NOHUGEPAGE : MADV_HUGEPAGE))
+		die("madvise");
+	memset(p, 0x5a, BUFFER_SIZE);
+	return p;
+}
+
+static void set_up_guest(void)
+{
+	static char *console = "/dev/ttyS1";
+	FILE *f;
+
+	if (mount("proc", "/proc", "proc", 0, NULL) ||
+	    (mount("devtmpfs", "/dev", "devtmpfs", 0, NULL) && errno != EBUSY))
+		die("mount");
+	if (!freopen(console, "w", stdout))
+		die(console);
+	f = fopen("/proc/sys/vm/nr_hugepages", "w");
+	if (!f || fprintf(f, "8\n") < 0 || fclose(f))
+		die("nr_hugepages");
+}
+
+int main(int argc, char **argv)
+{
+	static const char * const kinds[] = { "4k", "thp", "hugetlb" };
+	static const size_t sizes[] = { 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20 };
+	/* What bio-based null_blk is given by io_uring goes through workers. */
+	unsigned int one_worker[2] = { 1, 1 };
+	bool quick = false, init = getpid() == 1;
+	unsigned int k, s, w, h;
+
+	for (k = 1; k < (unsigned int)argc; k++) {
+		if (!strcmp(argv[k], "-q"))
+			quick = true;
+		else
+			name = argv[k];
+	}
+	if (init)
+		set_up_guest();
+	fd = open(DEVICE, O_RDWR | O_DIRECT);
+	if (fd < 0) {
+		printf("1..0 # SKIP %s: %s\n", DEVICE, strerror(errno));
+		return KSFT_SKIP;
+	}
+	if (io_setup(QUEUE_DEPTH, &aio) || io_uring_queue_init(QUEUE_DEPTH, &ring, 0) ||
+	    io_uring_register_iowq_max_workers(&ring, one_worker))
+		die("no queue");
+
+	for (k = 0; k < ARRAY_SIZE(kinds); k++) {
+		buffer = map_buffer(kinds[k]);
+		for (s = 0; s < ARRAY_SIZE(sizes); s++)
+			for (w = 0; w < 2; w++)
+				measure(&plain, kinds[k], sizes[s], w);
+		for (h = 0; !quick && h < ARRAY_SIZE(others); h++)
+			for (w = 0; w < 2; w++)
+				measure(&others[h], kinds[k], SEGMENT, w);
+	}
+	if (!init)
+		return 0;
+	printf("# guest: done\n");
+	fflush(stdout);
+	tcdrain(1);
+	reboot(RB_AUTOBOOT);
+	return 1;
+}
