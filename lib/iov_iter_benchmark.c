@@ -32,7 +32,7 @@
 #define ROUNDS		5
 #define REPEATS		16	/* as often is a page taken before it is released */
 
-enum kind { UBUF, IOVEC, KVEC, BVEC, BVEC_LARGE, XARRAY, NR_KINDS };
+enum iter_kind { UBUF, IOVEC, KVEC, BVEC, BVEC_LARGE, XARRAY, NR_KINDS };
 
 static const char * const kind_names[] = {
 	[UBUF] = "ubuf", [IOVEC] = "iovec", [KVEC] = "kvec", [BVEC] = "bvec",
@@ -55,7 +55,7 @@ struct benchmark {
 };
 
 /* A segment for each page, as no two of them need to be neighbours */
-static void init_iter(struct benchmark *b, struct iov_iter *i, enum kind kind,
+static void init_iter(struct benchmark *b, struct iov_iter *i, enum iter_kind kind,
 		      unsigned int direction, unsigned int nr)
 {
 	size_t count = nr * PAGE_SIZE;
@@ -152,7 +152,7 @@ static unsigned int list_all(const struct lister *l, struct iov_iter *i,
 	return calls;
 }
 
-static void measure(struct benchmark *b, const struct lister *l, enum kind kind,
+static void measure(struct benchmark *b, const struct lister *l, enum iter_kind kind,
 		    unsigned int direction, unsigned int nr)
 {
 	u64 best = U64_MAX;

@@ -1378,66 +1378,81 @@ static void user_thp(struct kunit *test)
 	}
 }
 
+/* Extract from the huge page, into what may be a table with entries already */
+static void expect_thp_bvecs(struct kunit *test, const struct variant *v, size_t start,
+			     size_t len, struct bio_vec *bvecs, unsigned int *nr,
+			     unsigned int max_bvecs, unsigned int expected_nr)
+{
+	struct iov_iter_kunit *k = test->priv;
+	struct iov_iter iter;
+
+	iter_init(k, &iter, v, &(struct segment){ start, len }, 1, 0);
+	KUNIT_EXPECT_EQ(test, expected_nr ? (ssize_t)len : 0,
+			iov_iter_extract_bvecs(&iter, bvecs, nr, max_bvecs, SIZE_MAX, v->flags));
+	KUNIT_EXPECT_EQ(test, expected_nr ? 0 : len, iov_iter_count(&iter));
+	if (expected_nr)
+		KUNIT_EXPECT_EQ(test, expected_nr, *nr);
+}
+
 /* A huge page is one bio_vec, which goes on where the next data adjoins it */
 static void bvecs_thp(struct kunit *test)
 {
-	struct iov_iter_kunit *k = test->priv;
-	struct bio_vec bvecs[4];
+	static const struct {
+		size_t start, len;
+		unsigned int max_bvecs, nr;	/* 0: refused, the table is full */
+		int pins;			/* so far */
+	} *c, cases[] = {
+		{ P(2) + 0x200, P(5) - 0x200, 4, 1, 5 },
+		{ P(7), P(2), 1, 1, 7 },	/* adjoins, also in a full table */
+		{ P(9), 0x200, 1, 1, 8 },	/* adjoins, but ends early */
+		/* goes on inside of the page: an entry and a pin of its own */
+		{ P(9) + 0x200, 0x200, 2, 2, 9 },
+		{ P(11), P(1), 3, 3, 10 },
+		/* begins inside of the page that would adjoin */
+		{ P(12) + 0x400, 0x400, 4, 4, 11 },
+		{ P(20), P(1), 4, 0, 11 },	/* does not adjoin */
+	};
+	static const struct segment listed[4] = {
+		{ P(2) + 0x200, P(7) }, { P(9) + 0x200, 0x200 },
+		{ P(11), P(1) }, { P(12) + 0x400, 0x400 },
+	};
+	struct bio_vec bvecs[4], *bv;
 	const struct variant *v;
-	struct iov_iter iter;
 	struct page *head;
 	int refs, pins;
 	unsigned int nr;
-#define EXPECT_BVECS(start, len, max, count, pages)				\
-	do {									\
-		iter_init(k, &iter, v, &(struct segment){ start, len }, 1, 0);	\
-		KUNIT_EXPECT_EQ(test, len, iov_iter_extract_bvecs(&iter, bvecs,	\
-						&nr, max, SIZE_MAX, v->flags));	\
-		KUNIT_EXPECT_EQ(test, count, nr);				\
-		KUNIT_EXPECT_EQ(test, refs + (pages), page_ref_count(head));	\
-		KUNIT_EXPECT_EQ(test, pins + (pages), head_compound_pincount(head)); \
-	} while (0)
 
 	head = map_thp(test);
 	for (v = next_pinned_variant(NULL); v; v = next_pinned_variant(v)) {
 		refs = page_ref_count(head);
 		pins = head_compound_pincount(head);
 		nr = 0;
-		EXPECT_BVECS(P(2) + 0x200, P(5) - 0x200, 4, 1, 5);
-		KUNIT_EXPECT_PTR_EQ(test, head + 2, bvecs[0].bv_page);
-		KUNIT_EXPECT_EQ(test, 0x200, bvecs[0].bv_offset);
-		/* adjoins, also in a full table */
-		EXPECT_BVECS(P(7), P(2), 1, 1, 7);
-		KUNIT_EXPECT_EQ(test, P(7) - 0x200, bvecs[0].bv_len);
-		/* adjoins, but ends early */
-		EXPECT_BVECS(P(9), 0x200, 1, 1, 8);
-		/* goes on inside of the page: an entry and a pin of its own */
-		EXPECT_BVECS(P(9) + 0x200, 0x200, 2, 2, 9);
-		KUNIT_EXPECT_EQ(test, 0x200, bvecs[1].bv_offset);
-		KUNIT_EXPECT_EQ(test, 0x200, bvecs[1].bv_len);
-		/* begins inside of the page that would adjoin */
-		EXPECT_BVECS(P(11), P(1), 3, 3, 10);
-		EXPECT_BVECS(P(12) + 0x400, 0x400, 4, 4, 11);
-		KUNIT_EXPECT_EQ(test, P(1), bvecs[2].bv_len);
-		/* does not adjoin, and there is no room */
-		iter_init(k, &iter, v, &(struct segment){ P(20), P(1) }, 1, 0);
-		KUNIT_EXPECT_EQ(test, 0, iov_iter_extract_bvecs(&iter, bvecs, &nr, 4,
-								SIZE_MAX, v->flags));
-		KUNIT_EXPECT_EQ(test, P(1), iov_iter_count(&iter));
+		for (c = cases; c < cases + ARRAY_SIZE(cases); c++) {
+			expect_thp_bvecs(test, v, c->start, c->len, bvecs, &nr, c->max_bvecs,
+					 c->nr);
+			KUNIT_EXPECT_EQ(test, refs + c->pins, page_ref_count(head));
+			KUNIT_EXPECT_EQ(test, pins + c->pins, head_compound_pincount(head));
+		}
+		KUNIT_ASSERT_EQ(test, 4, nr);
+		for (bv = bvecs; bv < bvecs + nr; bv++) {
+			const struct segment *seg = &listed[bv - bvecs];
+
+			KUNIT_EXPECT_PTR_EQ(test, head + seg->start / PAGE_SIZE, bv->bv_page);
+			KUNIT_EXPECT_EQ(test, offset_in_page(seg->start), bv->bv_offset);
+			KUNIT_EXPECT_EQ(test, seg->len, bv->bv_len);
+		}
+
 		/* an entry does not grow beyond what its length can say */
 		bvecs[3].bv_offset = 0;
 		bvecs[3].bv_len = UINT_MAX - P(1) + 1;
 		bvecs[3].bv_page = head + 20 - bvecs[3].bv_len / PAGE_SIZE;
-		iter_init(k, &iter, v, &(struct segment){ P(20), P(1) }, 1, 0);
-		KUNIT_EXPECT_EQ(test, 0, iov_iter_extract_bvecs(&iter, bvecs, &nr, 4,
-								SIZE_MAX, v->flags));
+		expect_thp_bvecs(test, v, P(20), P(1), bvecs, &nr, 4, 0);
 		bvec_set_page(&bvecs[3], head + 12, 0x400, 0x400);
 
 		release_extracted_bvecs(bvecs, 4, FOLL_PIN, v->direction == ITER_DEST);
 		KUNIT_EXPECT_EQ(test, refs, page_ref_count(head));
 		KUNIT_EXPECT_EQ(test, pins, head_compound_pincount(head));
 	}
-#undef EXPECT_BVECS
 }
 #else
 static void user_thp(struct kunit *test)
