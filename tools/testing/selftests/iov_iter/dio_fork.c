@@ -409,6 +409,58 @@ unmap:
 	munmap(b.mem, s->huge ? HUGE_SIZE : b.size);
 }
 
+/* Forks as often as it was asked for; its argument counts down. */
+static void *fork_thread(void *arg)
+{
+	unsigned int *left = arg;
+
+	for (; __atomic_load_n(left, __ATOMIC_ACQUIRE); __atomic_sub_fetch(left, 1, __ATOMIC_RELEASE)) {
+		pid_t pid = fork();
+
+		if (!pid)
+			_exit(0);
+		if (pid < 0 || waitpid(pid, NULL, 0) != pid)
+			dio_die("fork: %s\n", strerror(errno));
+	}
+	return NULL;
+}
+
+/*
+ * Reads that fork() meets while they are being set up: what was pinned of a buffer
+ * is given back when the page tables turn out to be write-protected meanwhile.
+ */
+static void run_storm(struct dio_target *t)
+{
+	enum { LENGTH = 256 * 1024 };
+	unsigned int left = quick ? 300 : 2000, reads = 0;
+	const char *problem = NULL;
+	unsigned char *buf;
+	pthread_t thread;
+	char name[64];
+	size_t i;
+
+	snprintf(name, sizeof(name), "%s reads while a thread forks", t->name);
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	buf = dio_map(LENGTH, dio_page_size, false);
+	memset(buf, STORED, LENGTH);
+	if (pthread_create(&thread, NULL, fork_thread, &left))
+		dio_die("pthread_create: %s\n", strerror(errno));
+	for (; __atomic_load_n(&left, __ATOMIC_ACQUIRE) && !problem; reads++) {
+		off_t pos = reads % 8 * LENGTH;
+
+		if (pread(t->fd, buf, LENGTH, pos) != LENGTH)
+			problem = "a read failed or is short";
+		for (i = 0; i < LENGTH && !problem; i += 97)
+			if (buf[i] != dio_pattern(pos + i))
+				problem = "LOST: not the data that was read";
+	}
+	__atomic_store_n(&left, 1, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	munmap(buf, LENGTH);
+	dio_result(name, problem ? problem : dio_pins_problem(true));
+}
+
 static const struct dio_option options[] = {
 	{ 'q', NULL, "the quick subset: two sizes of each kind of I/O", .flag = &quick },
 	DIO_OPTION_TARGETS,
@@ -427,7 +479,7 @@ int main(int argc, char **argv)
 	for (id = 0; id < dio_nr_targets(); id++)
 		for (i = 0; i < ARRAY_SIZE(shapes); i++)
 			plan += wanted(&shapes[i], dio_target_block(id));
-	ksft_set_plan(2 * plan * NR_WAYS + 1);
+	ksft_set_plan(2 * plan * NR_WAYS + 2);
 
 	for (id = 0; id < dio_nr_targets(); id++) {
 		dio_target_open(&target, id);
@@ -435,6 +487,8 @@ int main(int argc, char **argv)
 			for (i = 0; i < ARRAY_SIZE(shapes); i++)
 				if (wanted(&shapes[i], target.block))
 					run_case(&target, way, &shapes[i]);
+		if (!id)
+			run_storm(&target);
 		dio_target_close(&target);
 	}
 	dio_result("pins taken are released", dio_pins_problem(true));
