@@ -1224,6 +1224,8 @@ static void bvecs_during_fork(struct kunit *test)
 		mmap_write_lock(current->mm);
 		raw_write_seqcount_end(&current->mm->write_protect_seq);
 		mmap_write_unlock(current->mm);
+		/* The slow path marks pages as accessed: that may hold them for a while. */
+		lru_add_drain_all();
 		for (n = 0; n < NR_PAGES; n++)
 			KUNIT_EXPECT_EQ(test, refs[n] + GUP_PIN_COUNTING_BIAS,
 					page_ref_count(k->pages[n]));
