@@ -414,13 +414,14 @@ static void *fork_thread(void *arg)
 {
 	unsigned int *left = arg;
 
-	for (; __atomic_load_n(left, __ATOMIC_ACQUIRE); __atomic_sub_fetch(left, 1, __ATOMIC_RELEASE)) {
+	while (__atomic_load_n(left, __ATOMIC_ACQUIRE)) {
 		pid_t pid = fork();
 
 		if (!pid)
 			_exit(0);
 		if (pid < 0 || waitpid(pid, NULL, 0) != pid)
 			dio_die("fork: %s\n", strerror(errno));
+		__atomic_sub_fetch(left, 1, __ATOMIC_RELEASE);
 	}
 	return NULL;
 }
