@@ -13,6 +13,7 @@
 #include <libaio.h>
 #include <liburing.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -1242,6 +1243,109 @@ static void run_large(struct dio_target *t)
 	dio_result(name, wrong);
 }
 
+/* A read that is held in flight: by another thread, or by AIO */
+struct held_read {
+	bool async;
+	int fd;
+	unsigned char *to;
+	size_t length;
+	ssize_t result;
+	pthread_t thread;
+	struct iocb iocb;
+};
+
+static void *held_read_thread(void *arg)
+{
+	struct held_read *r = arg;
+
+	r->result = pread(r->fd, r->to, r->length, 0);
+	return NULL;
+}
+
+static void held_read_start(struct held_read *r)
+{
+	struct iocb *iocb = &r->iocb;
+
+	dio_hold();
+	if (r->async)
+		io_prep_pread(iocb, r->fd, r->to, r->length, 0);
+	if (r->async ? io_submit(aio, 1, &iocb) != 1 :
+		       pthread_create(&r->thread, NULL, held_read_thread, r))
+		dio_die("no read is submitted\n");
+	if (!dio_wait_held())
+		dio_die("the read is not held\n");
+}
+
+static void held_read_end(struct held_read *r)
+{
+	struct io_event event;
+
+	dio_release();
+	if (!r->async)
+		pthread_join(r->thread, NULL);
+	else if (io_getevents(aio, 1, 1, &event, NULL) == 1)
+		r->result = event.res;
+}
+
+/*
+ * A read into half a page of a mapped file, which is written back while the read
+ * is in flight, and then dirtied anew in its first block only.  When the read is
+ * done the page is dirty, but the blocks that were read into are not.
+ */
+static void run_partly_dirty(struct dio_target *t, bool async)
+{
+	struct held_read r = { .async = async, .fd = t->fd, .length = dio_page_size / 2 };
+	const char *wrong = NULL;
+	char name[80], path[100];
+	unsigned char *page;
+	size_t i;
+	int fd;
+
+	snprintf(name, sizeof(name), "%s %s into a page that is dirty in part", t->name,
+		 async ? "aio" : "pread");
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	if (!t->dir[0] || t->append)
+		return dio_result_skip(name, "there is no file to be mapped");
+	if (!t->holdable || block > r.length)
+		return dio_result_skip(name, t->holdable ? "a block is more than half a page" :
+				       "no read can be held in flight");
+
+	snprintf(path, sizeof(path), "%s/mapped", t->dir);
+	fd = open(path, O_RDWR | O_CREAT, 0600);
+	if (fd < 0)
+		dio_die("%s: %s\n", path, strerror(errno));
+	memset(scratch, 0xaa, dio_page_size);
+	dio_full_pwrite(fd, scratch, dio_page_size, 0);
+	page = mmap(NULL, dio_page_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (page == MAP_FAILED || fsync(fd))
+		dio_die("%s: %s\n", path, strerror(errno));
+
+	r.to = page + r.length;
+	held_read_start(&r);
+	if (fsync(fd))
+		dio_die("%s: fsync: %s\n", path, strerror(errno));
+	dio_full_pwrite(fd, scratch, 1, 0);
+	held_read_end(&r);
+	if (r.result != r.length)
+		wrong = "failed or short";
+	munmap(page, dio_page_size);
+
+	/* Out of memory, for what is on the disk to be seen */
+	if (fsync(fd) || posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED))
+		dio_die("%s: is not written back\n", path);
+	dio_full_pread(fd, scratch, dio_page_size, 0);
+	for (i = 0; i < dio_page_size && !wrong; i++) {
+		if (scratch[i] == (i < r.length ? 0xaa : model[i - r.length]))
+			continue;
+		snprintf(problem, sizeof(problem), "byte %zu of the page is not on the disk", i);
+		wrong = problem;
+	}
+	close(fd);
+	unlink(path);
+	dio_result(name, wrong);
+}
+
 static const struct dio_option options[] = {
 	{ 'n', "COUNT", "so many I/Os per result instead of 200", .number = &ios },
 	{ 's', "SEED", "repeat the run that printed this seed", .number = &seed },
@@ -1276,6 +1380,8 @@ static void run_target(struct dio_target *t)
 	run_one_page(t);
 	run_misaligned(t);
 	run_end(t);
+	run_partly_dirty(t, false);
+	run_partly_dirty(t, true);
 	run_many_segments(t, false);
 	for (op = 0; op < NR_OPERATIONS; op++)
 		for (kind = 0; kind < NR_MEMORIES; kind++)
@@ -1290,7 +1396,7 @@ static void run_target(struct dio_target *t)
 
 int main(int argc, char **argv)
 {
-	unsigned int id, op, kind, per_target = 11;
+	unsigned int id, op, kind, per_target = 13;
 	struct dio_target target;
 	int error;
 
