@@ -1402,6 +1402,7 @@ int main(int argc, char **argv)
 
 	seed = dio_now_ms();
 	dio_options(argc, argv, options);
+	dio_target_network();
 
 	ksft_print_header();
 	dio_disk_init();
