@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
-# What ci/selftest reads in the results of a guest; sourced, after ci/lib.sh.
+# shellcheck shell=bash disable=SC2034,SC2154
+# How ci/selftest, which sources this, reads and judges the results of its guests.
 
 # Whether the kernel's own parser says that all passed.  It counts a missing line
 # of an outer result as an error, and yet ends well: look at the count, too.
@@ -19,3 +19,48 @@ count() {
 	echo "${n:-0}"
 }
 failures() { grep -E '^ +not ok ' "$LOGS/selftest-$1.tap.log" || true; }
+
+# ended NAME: wait for that guest, and tell whether it ran to its end
+ended() { wait "${booted[$1]}" || wrong "$1" "the guest did not end well"; }
+wrong() { printf 'selftest: %s: %s\n' "$1" "$2" >&2; bad=1; }
+
+stock() {	# stock|mainline PROGRAM
+	local name=$1-${2%%:*}
+	ended "$name"
+	parse "$name" || true
+	[ "$(count "$name" crashed) $(count "$name" errors)" = "0 0" ] ||
+		wrong "$name" "results are missing, see $LOGS/selftest-$name.kunit.log"
+	say "$name ($(field "$name" kernel)) fails $(count "$name" failed) of" \
+		"$(($(count "$name" passed) + $(count "$name" failed))) cases;" \
+		"get_user_pages_fast() was called $(field "$name" 'get_user_pages_fast called') times"
+}
+
+ours() {	# PROGRAM
+	local acquired released name=$ours-${1%%:*} stacks
+	ended "$name"
+	case $(field "$name" kernel) in
+	*-iov-extract*) ;;
+	*)	die "the kernel that ran is '$(field "$name" kernel)', not ours" ;;
+	esac
+	if ! parse "$name"; then
+		failures "$name" >&2
+		wrong "$name" "kunit.py parse says no, see $LOGS/selftest-$name.kunit.log"
+	fi
+	"$here/dmesg-scan" "$LOGS/selftest-$name.console.log" || wrong "$name" "the kernel complains"
+	acquired=$(field "$name" nr_foll_pin_acquired)
+	released=$(field "$name" nr_foll_pin_released)
+	if [ "${acquired:-0}" = 0 ] || [ "$acquired" != "$released" ]; then
+		wrong "$name" "pins: $acquired taken, $released released"
+	fi
+	# No direct I/O may come there; a futex in shared memory does.
+	stacks=$(grep '^# stack: ' "$LOGS/selftest-$name.tap.log" | grep -v '<get_futex_key<' || true)
+	[ -z "$stacks" ] || wrong "$name" "references are taken:"$'\n'"$stacks"
+	# one for bios, one for all else
+	[ $(($(field "$name" 'pin_user_pages_fast called') +
+	     $(field "$name" 'pin_user_bvecs_fast called'))) != 0 ] || wrong "$name" "the probes see nothing"
+	say "$name ($(field "$name" kernel)): $(count "$name" passed) passed," \
+		"$(count "$name" failed) failed; $acquired pins taken, $released released;" \
+		"get_user_pages_fast() was called $(field "$name" 'get_user_pages_fast called') times"
+	passed=$((passed + $(count "$name" passed))) failed=$((failed + $(count "$name" failed)))
+	skipped=$((skipped + $(count "$name" skipped)))
+}
