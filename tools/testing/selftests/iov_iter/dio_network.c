@@ -287,6 +287,38 @@ static void run_splice_end(const struct dio_target *t)
 	dio_result(name, why);
 }
 
+/* What is in the page cache and not written back is what a direct read is to see. */
+static void run_cached(const struct dio_target *t, bool spliced)
+{
+	static unsigned char cached[4096], buf[4096];
+	int fd = open(t->path, O_RDWR | O_CLOEXEC), p[2];
+	const char *why = NULL;
+	off_t pos = 8192;
+	char name[96];
+
+	snprintf(name, sizeof(name), "%s %s sees what is in the page cache", t->name,
+		 spliced ? "splice" : "pread");
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	if (fd < 0 || pipe(p))
+		dio_die("%s: %s\n", t->path, strerror(errno));
+	fill(cached, sizeof(cached), pos, 1);
+	why = result(pwrite(fd, cached, sizeof(cached), pos), sizeof(cached));
+	if (!why && spliced)
+		why = result(splice(t->fd, &pos, p[1], NULL, sizeof(buf), 0), sizeof(buf));
+	if (!why && spliced)
+		why = result(read(p[0], buf, sizeof(buf)), sizeof(buf));
+	if (!why && !spliced)
+		why = result(pread(t->fd, buf, sizeof(buf), pos), sizeof(buf));
+	if (!why)
+		why = compare(buf, sizeof(buf), 8192, 1);
+	close(p[0]);
+	close(p[1]);
+	close(fd);
+	restore(t);
+	dio_result(name, why);
+}
+
 /* Memory that ends before the I/O does: as much as there is memory for is done. */
 static void run_unmapped(const struct dio_target *t, bool write, bool segments)
 {
@@ -801,7 +833,7 @@ int main(int argc, char **argv)
 	dio_disk_init();
 	for (id = 0; id < dio_nr_targets(); id++)
 		nr += dio_target_is_network(id);
-	per_target = 2 * ARRAY_SIZE(shapes) + 2 + 2 + 4 + 1 + 1 + NR_KILLED + 1;
+	per_target = 2 * ARRAY_SIZE(shapes) + 2 + 4 + 4 + 1 + 1 + NR_KILLED + 1;
 	ksft_set_plan(nr * per_target + 1);
 
 	for (id = 0; id < dio_nr_targets(); id++) {
@@ -816,6 +848,8 @@ int main(int argc, char **argv)
 		run_segments(&target, true);
 		run_end(&target);
 		run_splice_end(&target);
+		run_cached(&target, false);
+		run_cached(&target, true);
 		for (i = 0; i < 4; i++)
 			run_unmapped(&target, i & 1, i & 2);
 		run_read_only(&target);
