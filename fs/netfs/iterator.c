@@ -132,6 +132,13 @@ void netfs_release_extracted_iter(struct netfs_extracted_iter *xi, bool mark_dir
 }
 EXPORT_SYMBOL_GPL(netfs_release_extracted_iter);
 
+/* The entry behind @sg, in a table that has one, wherever its list ended so far */
+static struct scatterlist *netfs_next_entry(struct scatterlist *sg)
+{
+	sg_unmark_end(sg);
+	return sg_next(sg);
+}
+
 /**
  * netfs_extract_iter_to_sg - Extract pages of an iterator and append them to a table
  * @iter: An iterator of any kind.
@@ -145,7 +152,7 @@ EXPORT_SYMBOL_GPL(netfs_release_extracted_iter);
  * that page.  A table that was allocated with more entries than are in use can be
  * filled in several calls, and from several iterators; set @sgt->nents to 0 before
  * the first one.  The end of the list is not marked: to have it end at the last
- * entry in use, call sg_mark_end() when the last call is done.
+ * entry in use, call sg_mark_end().  A further call takes that mark away.
  *
  * The pages are held as iov_iter_extract_mode() answers for @iter and
  * @extract_flags.  That is not noted in the table.  The caller keeps it, with the
@@ -176,7 +183,7 @@ ssize_t netfs_extract_iter_to_sg(struct iov_iter *iter, size_t maxsize,
 
 	maxents = min(maxents, sgt->orig_nents - sgt->nents);
 	for (i = 0; maxents && i < sgt->nents; i++)
-		sg = sg_next(sg);
+		sg = netfs_next_entry(sg);
 
 	while (bytes < maxsize && maxents) {
 		left = iov_iter_extract_pages(iter, &pages, maxsize - bytes,
@@ -190,11 +197,11 @@ ssize_t netfs_extract_iter_to_sg(struct iov_iter *iter, size_t maxsize,
 			size_t len = min_t(size_t, left, PAGE_SIZE - offset);
 
 			sg_set_page(sg, array[i], len, offset);
-			sg = sg_next(sg);
+			if (++sgt->nents < sgt->orig_nents)
+				sg = netfs_next_entry(sg);
 			left -= len;
 			offset = 0;
 		}
-		sgt->nents += i;
 		maxents -= i;
 	}
 	return bytes ? bytes : left;

@@ -36,6 +36,7 @@ struct netfs_iterator_kunit {
 	struct page *compound;		/* whose pages these are, if not a user's */
 	int refs[NR_PAGES];		/* of each page, before anything is extracted */
 	struct iovec iov[MAX_SEGS];
+	struct kvec kvec[MAX_SEGS];
 	struct bio_vec bvec[MAX_SEGS];
 };
 
@@ -114,18 +115,20 @@ static const struct row {
 
 static const struct variant {
 	const char *name;
-	bool user, ubuf;
+	bool user, ubuf, kvec;
 	unsigned int direction;
 	unsigned int flags;
 	unsigned int mode;
 } variants[] = {
-	{ "ubuf destination", true, true, ITER_DEST, 0, FOLL_PIN },
-	{ "ubuf pinned source", true, true, ITER_SOURCE, ITER_PIN_SOURCE, FOLL_PIN },
-	{ "iovec destination", true, false, ITER_DEST, ITER_PIN_SOURCE, FOLL_PIN },
-	{ "iovec source", true, false, ITER_SOURCE, 0, FOLL_GET },
-	{ "iovec pinned source", true, false, ITER_SOURCE, ITER_PIN_SOURCE, FOLL_PIN },
-	{ "bvec destination", false, false, ITER_DEST, 0, 0 },
-	{ "bvec source", false, false, ITER_SOURCE, ITER_PIN_SOURCE, 0 },
+	{ "ubuf destination", true, true, false, ITER_DEST, 0, FOLL_PIN },
+	{ "ubuf pinned source", true, true, false, ITER_SOURCE, ITER_PIN_SOURCE, FOLL_PIN },
+	{ "iovec destination", true, false, false, ITER_DEST, ITER_PIN_SOURCE, FOLL_PIN },
+	{ "iovec source", true, false, false, ITER_SOURCE, 0, FOLL_GET },
+	{ "iovec pinned source", true, false, false, ITER_SOURCE, ITER_PIN_SOURCE, FOLL_PIN },
+	{ "bvec destination", false, false, false, ITER_DEST, 0, 0 },
+	{ "bvec source", false, false, false, ITER_SOURCE, ITER_PIN_SOURCE, 0 },
+	{ "kvec destination", false, false, true, ITER_DEST, ITER_PIN_SOURCE, 0 },
+	{ "kvec source", false, false, true, ITER_SOURCE, 0, 0 },
 };
 
 struct param {
@@ -214,6 +217,9 @@ static void iter_init(struct kunit *test, struct iov_iter *iter,
 		if (v->user) {
 			k->iov[n].iov_base = (void __user *)(k->uaddr + s->start);
 			k->iov[n].iov_len = s->len;
+		} else if (v->kvec) {
+			k->kvec[n].iov_base = page_address(k->pages[0]) + s->start;
+			k->kvec[n].iov_len = s->len;
 		} else {
 			k->bvec[n].bv_page = k->pages[s->start / PAGE_SIZE];
 			k->bvec[n].bv_offset = offset_in_page(s->start);
@@ -225,6 +231,8 @@ static void iter_init(struct kunit *test, struct iov_iter *iter,
 		iov_iter_ubuf(iter, v->direction, k->iov[0].iov_base, count);
 	else if (v->user)
 		iov_iter_init(iter, v->direction, k->iov, row->nr_segs, count);
+	else if (v->kvec)
+		iov_iter_kvec(iter, v->direction, k->kvec, row->nr_segs, count);
 	else
 		iov_iter_bvec(iter, v->direction, k->bvec, row->nr_segs, count);
 	iov_iter_advance(iter, row->advance);
@@ -264,6 +272,27 @@ static void expect_entry(struct kunit *test, const struct row *row, unsigned int
 	KUNIT_EXPECT_EQ_MSG(test, row->ent[e].len, len, "entry %u", e);
 }
 
+/* What a user's pages are told when they are released: @dirty, if they were clean */
+static void clear_dirty(struct kunit *test)
+{
+	struct netfs_iterator_kunit *k = test->priv;
+	unsigned int n;
+
+	for (n = 0; n < NR_PAGES; n++)
+		if (k->mm && k->pages[n])
+			ClearPageDirty(k->pages[n]);
+}
+
+static void expect_dirty(struct kunit *test, const struct row *row, bool dirty)
+{
+	struct netfs_iterator_kunit *k = test->priv;
+	unsigned int e;
+
+	for (e = 0; k->mm && e < row->nr; e++)
+		KUNIT_EXPECT_EQ_MSG(test, dirty, PageDirty(k->pages[row->ent[e].page]),
+				    "entry %u", e);
+}
+
 static void user_iter(struct kunit *test)
 {
 	const struct param *p = test->param_value;
@@ -295,8 +324,10 @@ static void user_iter(struct kunit *test)
 	for (e = 0; e < xi.nr_bv; e++)
 		expect_entry(test, p->row, e, xi.bv[e].bv_page, xi.bv[e].bv_offset,
 			     xi.bv[e].bv_len);
-	netfs_release_extracted_iter(&xi, false);
+	clear_dirty(test);
+	netfs_release_extracted_iter(&xi, p->variant->direction == ITER_DEST);
 	KUNIT_EXPECT_NULL(test, xi.bv);
+	expect_dirty(test, p->row, p->variant->direction == ITER_DEST);
 	expect_held(test, p->row, 0, 0);
 	/* Nothing is given back twice. */
 	netfs_release_extracted_iter(&xi, false);
@@ -393,10 +424,14 @@ static void iter_to_sg_in_calls(struct kunit *test)
 		kunit_skip(test, "bounded in bytes");
 	iter_init(test, &iter, p->row, p->variant);
 	table_init(test, &sgt, 0, MAX_ENTS);
-	for (e = 0; e < p->row->nr; e++)
+	for (e = 0; e < p->row->nr; e++) {
 		KUNIT_EXPECT_EQ(test, (ssize_t)p->row->ent[e].len,
 				netfs_extract_iter_to_sg(&iter, SIZE_MAX, 1,
 							 p->variant->flags, &sgt));
+		/* The list may end here meanwhile. */
+		sg_mark_end(&sgt.sgl[e]);
+		KUNIT_EXPECT_EQ(test, e + 1, (unsigned int)sg_nents(sgt.sgl));
+	}
 	KUNIT_EXPECT_EQ(test, p->row->hole ? -EFAULT : 0,
 			netfs_extract_iter_to_sg(&iter, SIZE_MAX, 1, p->variant->flags, &sgt));
 	KUNIT_ASSERT_EQ(test, p->row->nr, sgt.nents);
@@ -405,9 +440,12 @@ static void iter_to_sg_in_calls(struct kunit *test)
 			     sgt.sgl[e].length);
 	expect_held(test, p->row, p->row->nr, p->variant->mode);
 	/* From the end: by entry, as from the start */
+	clear_dirty(test);
 	for (e = p->row->nr; e--;)
-		netfs_release_sg_pages(&sgt, e, 1, p->variant->mode, false);
+		netfs_release_sg_pages(&sgt, e, 1, p->variant->mode,
+				       p->variant->direction == ITER_DEST);
 	expect_held(test, p->row, 0, 0);
+	expect_dirty(test, p->row, p->variant->direction == ITER_DEST);
 }
 
 /* More pages than one extraction takes, to tables that are chained */
