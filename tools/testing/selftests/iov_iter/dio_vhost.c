@@ -139,7 +139,8 @@ static void area_open(struct area *a, const struct shape *s)
 
 	a->shape = s;
 	a->size = s->offset + (s->nr - 1) * s->stride + s->length;
-	a->size = (a->size + dio_page_size - 1) & ~(dio_page_size - 1);
+	/* at least a byte behind it, for what is stored next to a read */
+	a->size = (a->size + dio_page_size) & ~(dio_page_size - 1);
 	if (s->huge)
 		a->size = HUGE_SIZE;
 	a->mem = dio_map(a->size, s->huge ? HUGE_SIZE : dio_page_size, s->huge);
