@@ -14,7 +14,7 @@ checkout() {
 		cp -al "$TREE" "$src"
 		rm -rf "$src/.git"
 	fi
-	for f in $(g ls-tree -r --name-only HEAD); do
+	for f in $({ g ls-tree -r --name-only base && g ls-tree -r --name-only HEAD; } | sort -u); do
 		if ! g cat-file -e "$1:$f" 2>/dev/null; then
 			rm -f "$src/$f"
 		elif ! g show "$1:$f" | cmp -s - "$src/$f"; then
