@@ -106,12 +106,19 @@ static int shell(const char *line)
 	return dio_run(sh);
 }
 
-static void must_run(const char *line)
+static void must_run(const char *command)
 {
-	int status = shell(line);
+	char line[256], path[64], said[512] = "";
+	int status;
 
-	if (status)
-		dio_die("%s: status %d, see %s\n", line, status, cluster.dir);
+	snprintf(line, sizeof(line), "exec timeout %d %s >$0/said 2>&1", DIO_CEPH_SECONDS,
+		 command);
+	status = shell(line);
+	if (!status)
+		return;
+	snprintf(path, sizeof(path), "%s/said", cluster.dir);
+	dio_read_file(said, sizeof(said), path);
+	dio_die("%s: status %d: %s\n", command, status, said);
 }
 
 static pid_t daemon_start(const char *program, const char *id)
@@ -210,13 +217,13 @@ const char *dio_ceph_start(void)
 	setenv("CEPH_CONF", path, 1);
 	wipe();
 
-	must_run("exec monmaptool --create --fsid " FSID " --addv a '" ADDRESSES "' $0/monmap");
-	must_run("exec ceph-mon --mkfs -i a --monmap $0/monmap >$0/mkfs 2>&1");
+	must_run("monmaptool --create --fsid " FSID " --addv a '" ADDRESSES "' $0/monmap");
+	must_run("ceph-mon --mkfs -i a --monmap $0/monmap");
 	cluster.mon = daemon_start("ceph-mon", "a");
-	must_run("exec timeout 300 ceph-osd --mkfs -i 0 >>$0/mkfs 2>&1");
+	must_run("ceph-osd --mkfs -i 0");
 	cluster.osd = daemon_start("ceph-osd", "0");
 	cluster.mds = daemon_start("ceph-mds", "a");
-	must_run("exec timeout 300 ceph <$0/commands >$0/answers 2>&1");
+	must_run("ceph <$0/commands");
 	return NULL;
 }
 
@@ -244,10 +251,9 @@ void dio_ceph_mount(const char *dir, unsigned int version)
 		if (errno != EHOSTUNREACH && errno != ETIMEDOUT && errno != EIO)
 			dio_die("mount of %s: %s\n", source, strerror(errno));
 		if (has_ended(cluster.mon) || has_ended(cluster.osd) || has_ended(cluster.mds))
-			dio_die("a daemon of Ceph has ended, see %s\n", cluster.dir);
+			dio_die("a daemon of Ceph has ended\n");
 		if (too_late(start))
-			dio_die("mount of %s: %s, see %s\n", source, strerror(errno),
-				cluster.dir);
+			dio_die("mount of %s: %s\n", source, strerror(errno));
 	}
 }
 

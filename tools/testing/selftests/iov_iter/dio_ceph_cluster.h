@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 /* How long anything may take that a daemon starts for: emulated, some take a minute */
-#define DIO_CEPH_SECONDS	300
+#define DIO_CEPH_SECONDS	600
 
 #define DIO_CEPH_PORT_V1	6789
 #define DIO_CEPH_PORT_V2	3300
