@@ -52,10 +52,10 @@ ours() {	# PROGRAM
 	if [ "${acquired:-0}" = 0 ] || [ "$acquired" != "$released" ]; then
 		wrong "$name" "pins: $acquired taken, $released released"
 	fi
-	# No direct I/O may come there; a futex in shared memory, vmsplice() and TLS that
-	# is sent do.
+	# No direct I/O may come there; a futex in shared memory, vmsplice(), TLS that is
+	# sent and what Ceph reads to the page cache do.
 	stacks=$(grep '^# stack: ' "$LOGS/selftest-$name.tap.log" |
-		grep -vE '<(get_futex_key|__do_sys_vmsplice|sk_msg_zerocopy_from_iter)<' || true)
+		grep -vE '<(get_futex_key|__do_sys_vmsplice|sk_msg_zerocopy_from_iter|netfs_begin_read)<' || true)
 	[ -z "$stacks" ] || wrong "$name" "references are taken:"$'\n'"$stacks"
 	# one for bios, one for all else
 	[ $(($(field "$name" 'pin_user_pages_fast called') +
