@@ -15,6 +15,8 @@
 
 #include "dio_lib.h"
 
+#define START_MS	60000		/* for a server to begin to listen */
+
 #define ADDRESS		"127.0.0.1"
 #define SHARE		"export"
 #define KSMBD_CONTROL	"/sys/class/ksmbd-control/kill_server"
@@ -110,9 +112,12 @@ void dio_smb_run(void)
 		run_smbd();
 	else
 		run_ksmbd();
-	while (!dio_port_answers(DIO_SMB_PORT))
-		if (dio_expired(start))
-			dio_die("nobody listens on the port of SMB\n");
+	while (!dio_port_answers(DIO_SMB_PORT)) {
+		if (dio_now_ms() - start > START_MS)
+			dio_die("nobody listens on the port of SMB after %u s\n",
+				START_MS / 1000);
+		usleep(10000);
+	}
 }
 
 void dio_smb_end(void)
