@@ -40,7 +40,9 @@ ours() {	# PROGRAM
 	ended "$name"
 	case $(field "$name" kernel) in
 	*-iov-extract*) ;;
-	*)	die "the kernel that ran is '$(field "$name" kernel)', not ours" ;;
+	*)	# which a guest that did not end well does not tell
+		wrong "$name" "the kernel that ran is '$(field "$name" kernel)', not ours"
+		return ;;
 	esac
 	if ! parse "$name"; then
 		failures "$name" >&2

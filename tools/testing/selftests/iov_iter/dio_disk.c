@@ -1009,6 +1009,7 @@ static void daemon_open(struct dio_target *t, const struct target_kind *k)
 	}
 	stack.daemon = k->daemon;
 	t->holdable = k->daemon->hold;
+	t->held_as_whole = t->holdable;
 	snprintf(t->path, sizeof(t->path), "%s/file", t->dir);
 	write_test_file(t);
 }

@@ -1310,6 +1310,8 @@ static void run_partly_dirty(struct dio_target *t, bool async)
 	if (!t->holdable || block > r.length)
 		return dio_result_skip(name, t->holdable ? "a block is more than half a page" :
 				       "no read can be held in flight");
+	if (t->held_as_whole)
+		return dio_result_skip(name, "nothing can be written back meanwhile");
 
 	snprintf(path, sizeof(path), "%s/mapped", t->dir);
 	fd = open(path, O_RDWR | O_CREAT, 0600);

@@ -47,6 +47,7 @@ enum dio_server {
  * @block: what positions, lengths and addresses must be multiples of, in bytes
  * @size: of the device or file system, in bytes
  * @holdable: dio_hold() keeps reads in flight
+ * @held_as_whole: it keeps writes in flight, too
  * @append: can only be written at its end (a sequential zone)
  * @buffered_writes: the file system reads directly, but does not write so
  * @zeroes: a write from unmapped memory leaves zeros in the rest of its blocks
@@ -63,6 +64,7 @@ struct dio_target {
 	unsigned int block;
 	unsigned long long size;
 	bool holdable;
+	bool held_as_whole;
 	bool append;
 	bool buffered_writes;
 	bool zeroes;
