@@ -742,6 +742,17 @@ static const char *snapshot_open(void)
 	return top_open(&line);
 }
 
+/* The halves of a mirror are the same, as --assume-clean has md believe. */
+static void zero(const struct dio_dm *part)
+{
+	uint64_t range[2] = { 0 };
+	int fd = open(part->path, O_RDWR);
+
+	if (fd < 0 || ioctl(fd, BLKGETSIZE64, &range[1]) || ioctl(fd, BLKZEROOUT, range))
+		dio_die("%s: BLKZEROOUT: %s\n", part->path, strerror(errno));
+	close(fd);
+}
+
 static const char *raid1_open(void)
 {
 	const char * const modprobe[] = { "modprobe", "raid1", NULL };
@@ -754,6 +765,8 @@ static const char *raid1_open(void)
 	ret = halves_open();
 	if (ret)
 		return because("dm-linear: %s", strerror(-ret));
+	zero(&stack.parts[0]);
+	zero(&stack.parts[1]);
 	dio_run(modprobe);
 	setenv("MDADM_NO_UDEV", "1", 1);
 	ret = dio_run(mdadm);
