@@ -392,6 +392,8 @@ static void run_read_only(const struct dio_target *t)
 /* The disk below the server cannot read a block: what is before it is read. */
 static void run_bad_block(const struct dio_target *t)
 {
+	/* ksmbd calls any error that it does not know a bad handle. */
+	int error = t->server == DIO_KSMBD ? EBADF : EIO;
 	int page = dio_page_size, fd, block = 4;
 	size_t len = 16 * page;
 	unsigned char *mem;
@@ -412,11 +414,11 @@ static void run_bad_block(const struct dio_target *t)
 	dio_hold();
 	dio_break_reads(block * 8ULL, 8);
 	n = pread(t->fd, mem, len, 0);
-	why = n > 0 ? result(n, 4 * 4096) : errno == EIO ? NULL : strerror(errno);
+	why = n > 0 ? result(n, 4 * 4096) : errno == error ? NULL : strerror(errno);
 	if (!why && n > 0)
 		why = compare(mem, n, 0, 0);
-	if (!why && (pread(t->fd, mem, len, 4 * 4096) != -1 || errno != EIO))
-		why = "no EIO where the error is";
+	if (!why && (pread(t->fd, mem, len, 4 * 4096) != -1 || errno != error))
+		why = "no error where it is";
 	dio_break_reads(0, 0);
 	if (!why)
 		why = result(pread(t->fd, mem, len, 0), len);
