@@ -132,10 +132,17 @@ void netfs_release_extracted_iter(struct netfs_extracted_iter *xi, bool mark_dir
 }
 EXPORT_SYMBOL_GPL(netfs_release_extracted_iter);
 
-/* The entry behind @sg, in a table that has one, wherever its list ended so far */
-static struct scatterlist *netfs_next_entry(struct scatterlist *sg)
+/*
+ * The entry behind @sg, in a table that has one, wherever its list ended so far:
+ * that is noted in @end
+ */
+static struct scatterlist *netfs_next_entry(struct scatterlist *sg,
+					    struct scatterlist **end)
 {
-	sg_unmark_end(sg);
+	if (sg_is_last(sg)) {
+		sg_unmark_end(sg);
+		*end = sg;
+	}
 	return sg_next(sg);
 }
 
@@ -176,14 +183,14 @@ ssize_t netfs_extract_iter_to_sg(struct iov_iter *iter, size_t maxsize,
 				 struct sg_table *sgt)
 {
 	struct page *array[16], **pages = array;
-	struct scatterlist *sg = sgt->sgl;
+	struct scatterlist *sg = sgt->sgl, *end = NULL;
 	size_t offset, bytes = 0;
 	ssize_t left = 0;
 	unsigned int i;
 
 	maxents = min(maxents, sgt->orig_nents - sgt->nents);
 	for (i = 0; maxents && i < sgt->nents; i++)
-		sg = netfs_next_entry(sg);
+		sg = netfs_next_entry(sg, &end);
 
 	while (bytes < maxsize && maxents) {
 		left = iov_iter_extract_pages(iter, &pages, maxsize - bytes,
@@ -198,13 +205,17 @@ ssize_t netfs_extract_iter_to_sg(struct iov_iter *iter, size_t maxsize,
 
 			sg_set_page(sg, array[i], len, offset);
 			if (++sgt->nents < sgt->orig_nents)
-				sg = netfs_next_entry(sg);
+				sg = netfs_next_entry(sg, &end);
 			left -= len;
 			offset = 0;
 		}
 		maxents -= i;
 	}
-	return bytes ? bytes : left;
+	if (bytes)
+		return bytes;
+	if (end)
+		sg_mark_end(end);
+	return left;
 }
 EXPORT_SYMBOL_GPL(netfs_extract_iter_to_sg);
 

@@ -318,6 +318,7 @@ static void user_iter(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, p->variant->direction, iov_iter_rw(&xi.iter));
 		KUNIT_EXPECT_EQ(test, ret, iov_iter_count(&xi.iter));
 		KUNIT_EXPECT_PTR_EQ(test, (const struct bio_vec *)xi.bv, xi.iter.bvec);
+		KUNIT_EXPECT_EQ(test, (unsigned long)xi.nr_bv, xi.iter.nr_segs);
 	} else {
 		KUNIT_EXPECT_NULL(test, xi.bv);
 	}
@@ -434,6 +435,8 @@ static void iter_to_sg_in_calls(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, p->row->hole ? -EFAULT : 0,
 			netfs_extract_iter_to_sg(&iter, SIZE_MAX, 1, p->variant->flags, &sgt));
+	if (p->row->nr)
+		KUNIT_EXPECT_EQ(test, p->row->nr, (unsigned int)sg_nents(sgt.sgl));
 	KUNIT_ASSERT_EQ(test, p->row->nr, sgt.nents);
 	for (e = 0; e < p->row->nr; e++)
 		expect_entry(test, p->row, e, sg_page(&sgt.sgl[e]), sgt.sgl[e].offset,

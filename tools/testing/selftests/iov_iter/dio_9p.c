@@ -1035,6 +1035,16 @@ static void run_pins(bool write)
 	result(write ? "pwrite pins what is written" : "pread pins what is read into", why);
 }
 
+static void run_dirty(bool write)
+{
+	const char *why = dio_dirty_io(fast.fd, write);
+
+	if (write)
+		host_gets(fast.fd, 4 * dio_page_size, 0, 0);
+	result(write ? "pwrite leaves clean what it writes" :
+		       "pread marks dirty what it reads into", why);
+}
+
 /* No request may be left over, and the kernel must have nothing to say. */
 static void run_umount(void)
 {
@@ -1112,7 +1122,7 @@ int main(int argc, char **argv)
 	if (geteuid())
 		ksft_exit_skip("needs root, to mount\n");
 	set_up();
-	ksft_set_plan(2 * ARRAY_SIZE(shapes) + 4 + 1 + 4 + 1 + 1 + 2 + 2 + 1 + 1 + 2 +
+	ksft_set_plan(2 * ARRAY_SIZE(shapes) + 4 + 1 + 4 + 1 + 1 + 2 + 2 + 1 + 1 + 2 + 2 +
 		      3 * 2 + 1 + 2 + ARRAY_SIZE(killed) + 1 + 1 + 1);
 	dio_pins_start();
 
@@ -1133,6 +1143,8 @@ int main(int argc, char **argv)
 	run_cached();
 	run_pins(false);
 	run_pins(true);
+	run_dirty(false);
+	run_dirty(true);
 
 	run_fork(2048, 512);
 	run_fork(4096, 1);

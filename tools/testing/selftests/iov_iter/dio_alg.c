@@ -601,7 +601,32 @@ static void test_pins(enum algorithm a)
 	result(name, wrong);
 }
 
-#define NR_RESULTS	(3 + 3 + 2 + 4 + 1 + 2 * 4 + 1 + 1 + 1 + 3 + 1)
+/* The operation writes to what read() is given, and a hash reads what send() is given. */
+static void test_dirty(enum algorithm a)
+{
+	size_t length = 8 * dio_page_size, fed = length - (a == GCM ? TAG_LENGTH : 0);
+	unsigned char *mem = dio_map_clean(length);
+	int fd = open_algorithm(a);
+	const char *wrong;
+	char name[64];
+
+	if (a == SHA256_HASH) {
+		wrong = not_result(send(fd, mem, length, 0), length);
+	} else {
+		wrong = not_result(feed(fd, a, true, plain, fed, true, false), fed);
+		if (!wrong)
+			wrong = not_result(read(fd, mem, length), length);
+	}
+	if (!wrong)
+		wrong = dio_dirty_problem(mem, a == SHA256_HASH ? 0 : length);
+	close(fd);
+	munmap(mem, length);
+	snprintf(name, sizeof(name), "%s %s", algorithms[a].name, a == SHA256_HASH ?
+		 "leaves clean what it reads" : "marks dirty what it writes to");
+	result(name, wrong);
+}
+
+#define NR_RESULTS	(3 + 3 + 2 + 4 + 1 + 2 * 4 + 1 + 1 + 1 + 3 + 3 + 1)
 
 int main(void)
 {
@@ -642,6 +667,8 @@ int main(void)
 	test_fork();
 	for (a = SHA256_HASH; a <= GCM; a++)
 		test_pins(a);
+	for (a = SHA256_HASH; a <= GCM; a++)
+		test_dirty(a);
 	dio_result("pins taken are released", dio_pins_problem(true));
 	ksft_finished();
 }

@@ -401,22 +401,19 @@ static void run_unmapped(bool write, bool aio)
 	unsigned char *mem = dio_map(4 * page, page, false);
 	struct iovec iov = { mem + 100, there + page };
 	struct io io = { aio, write, &iov, 1, 4321 };
-	const char *why = NULL;
+	const char *why;
 	char name[80];
 	ssize_t n;
 
-	snprintf(name, sizeof(name), "%s %s that runs into unmapped memory: is short, or EFAULT",
+	snprintf(name, sizeof(name), "%s %s that runs into unmapped memory: is short",
 		 aio ? "aio" : "thread", write ? "pwrite" : "pread");
 	memset(mem, UNTOUCHED, 3 * page);
 	munmap(mem + 3 * page, page);
 	if (write)
 		fill(mem + 100, there, io.pos, 0x40);
 	n = io_do(&io);
-	if (n < 0 && errno != EFAULT)
-		why = strerror(errno);
-	if (!why && n >= 0)
-		why = count(n, there);
-	if (!why && n > 0)
+	why = count(n, there);
+	if (!why)
 		why = write ? store_has(file_cached, n, io.pos, 0x40) :
 			      compare(mem + 100, n, io.pos, 0);
 	if (!why && write)
@@ -788,6 +785,16 @@ static void run_pins(bool write)
 	result(write ? "pwrite: pins what is written" : "pread: pins what is read into", why);
 }
 
+static void run_dirty(bool write)
+{
+	const char *why = dio_dirty_io(file, write);
+
+	if (write)
+		store_gets(file_cached, 4 * dio_page_size, 0, 0);
+	result(write ? "pwrite: leaves clean what it writes" :
+		       "pread: marks dirty what it reads into", why);
+}
+
 static void tear_down(void)
 {
 	int *fds[] = { &file, &small, &large, &file_cached, &large_cached };
@@ -870,6 +877,8 @@ static void run_all(unsigned int version)
 	run_splice_end();
 	for (i = 0; i < 2; i++)
 		run_pins(i);
+	for (i = 0; i < 2; i++)
+		run_dirty(i);
 	for (aio = 0; aio < 2; aio++) {
 		for (i = 0; i < ARRAY_SIZE(forks); i++)
 			run_fork(aio, forks[i].length, forks[i].offset, false);
@@ -883,7 +892,7 @@ static void run_all(unsigned int version)
 	run_fork_write(false, true);
 }
 
-#define NR_RESULTS	(2 * ARRAY_SIZE(shapes) + 4 + 1 + 2 + 4 + 1 + 3 + 2 + \
+#define NR_RESULTS	(2 * ARRAY_SIZE(shapes) + 4 + 1 + 2 + 4 + 1 + 3 + 2 + 2 + \
 			 2 * (2 * ARRAY_SIZE(forks) + 1 + 1) + 2 + 2 + 1 + 1)
 
 static const struct dio_option options[] = {

@@ -615,9 +615,39 @@ static void test_write_fork(void)
 	write_file();
 }
 
+/* With a server that splices, pages are handed on, and are not what is read into. */
+static void test_dirty(bool write)
+{
+	const char *wrong = dio_dirty_io(fd, write);
+
+	result(write ? "write leaves clean what it writes" :
+		       "read marks dirty what it reads into", wrong);
+	if (write)
+		write_file();
+}
+
 /*
  * 4. The memory of the server
  */
+static void test_server_dirty(void)
+{
+	struct io io = { .write = true, .length = 8 * dio_page_size };
+	const char *wrong;
+
+	/* The request and its header, and no page of it is stored to by the server. */
+	dio_fuse->receive = DIO_FUSE_CLEAN;
+	io_start(&io);
+	io_wait(&io);
+	dio_fuse->receive = DIO_FUSE_GOOD;
+	wrong = not_result(io.n, io.length);
+	if (!wrong && dio_fuse->dirty < io.length)
+		wrong = because("%zu bytes are dirty of the memory that the server reads into",
+				(size_t)dio_fuse->dirty);
+	munmap(io.mem, io.length);
+	result("server reads into memory that becomes dirty", wrong);
+	write_file();
+}
+
 static void test_server_pins(void)
 {
 	unsigned long long before = dio_pins_acquired();
@@ -669,12 +699,13 @@ static void test_data(void)
 		test_segments(write);
 		for (bad = 0; bad < NR_BAD; bad++)
 			test_bad_memory(bad, write);
+		test_dirty(write);
 	}
 }
 
-#define NR_DATA		(2 * (ARRAY_SIZE(lengths) + 1 + NR_BAD))
+#define NR_DATA		(2 * (ARRAY_SIZE(lengths) + 1 + NR_BAD + 1))
 #define NR_HELD		(4 + 4 + 2 + 3)
-#define NR_SERVER	5
+#define NR_SERVER	6
 
 static void test_held(void)
 {
@@ -698,6 +729,7 @@ static void test_server(void)
 	size_t length = 8 * dio_page_size;
 
 	test_server_pins();
+	test_server_dirty();
 	test_server_memory("server reads into read-only memory", true,
 			   DIO_FUSE_READ_ONLY, DIO_FUSE_GOOD, -EIO, EFAULT);
 	test_server_memory("server reads into memory that ends", true,

@@ -46,7 +46,7 @@ static struct answer {
 } held[MAX_HELD];
 
 static struct fuse_session *session;
-static unsigned char *regions[DIO_FUSE_ENDS + 1];	/* to receive requests */
+static unsigned char *regions[DIO_FUSE_CLEAN + 1];	/* to receive requests */
 static unsigned char *answers[DIO_FUSE_ENDS + 1];	/* to answer reads from */
 
 static struct file *file_of(fuse_ino_t ino)
@@ -316,6 +316,8 @@ static void serve_one(void)
 		if (n < 0)
 			n = -errno;
 		buf.size = n;
+		if (buf.mem == regions[DIO_FUSE_CLEAN])
+			dio_fuse->dirty = dio_dirty(buf.mem);
 		if (n > 0)
 			fuse_session_process_buf(session, &buf);
 	}
@@ -334,6 +336,7 @@ static void serve(int commands)
 	char command;
 
 	regions_open(regions);
+	regions[DIO_FUSE_CLEAN] = dio_map_clean(MAX_REQUEST);
 	regions_open(answers);
 	while (!fuse_session_exited(session)) {
 		if (poll(fds, 2, -1) < 0)

@@ -17,6 +17,7 @@ enum dio_fuse_memory {
 	DIO_FUSE_GOOD,
 	DIO_FUSE_READ_ONLY,	/* pages without PROT_WRITE */
 	DIO_FUSE_ENDS,		/* all but the first page is unmapped */
+	DIO_FUSE_CLEAN,		/* by dio_map_clean(); to receive only */
 };
 
 /**
@@ -28,6 +29,7 @@ enum dio_fuse_memory {
  * @error_after: ... from the read or write after so many on, counted from here
  * @receive: memory for the next requests, of enum dio_fuse_memory
  * @answer: memory for the next answers to reads, of the same
+ * @dirty: bytes of DIO_FUSE_CLEAN that are dirty after such a request
  * @failed: errno of the last request or answer that did not get through
  * @splice: move requests and answers through pipes; before dio_fuse_open()
  * @server: the process
@@ -40,6 +42,7 @@ struct dio_fuse {
 	atomic_int error;
 	atomic_uint error_after;
 	atomic_int receive, answer;
+	atomic_size_t dirty;
 	atomic_int failed;
 	bool splice;
 	pid_t server;

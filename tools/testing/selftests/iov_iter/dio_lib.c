@@ -294,23 +294,88 @@ void *dio_map(size_t size, size_t align, bool huge)
 	return aligned;
 }
 
-bool dio_is_huge(const void *addr)
+/* The sum of the lines in /proc/self/smaps about the memory at @addr that have @what */
+static unsigned long smaps(const void *addr, const char *what)
 {
-	unsigned long start, end, kb = 0;
+	unsigned long start, end, kb, sum = 0;
 	bool inside = false;
 	char line[512];
+	char *value;
 	FILE *f;
 
 	f = fopen("/proc/self/smaps", "r");
 	if (!f)
-		return false;
+		return 0;
 	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2) {
 			inside = (uintptr_t)addr >= start && (uintptr_t)addr < end;
-		else if (inside && sscanf(line, "AnonHugePages: %lu", &kb) == 1)
-			break;
-		kb = 0;
+			continue;
+		}
+		value = strstr(line, what);
+		if (inside && value && sscanf(value + strlen(what), ": %lu kB", &kb) == 1)
+			sum += kb;
 	}
 	fclose(f);
-	return inside && kb;
+	return sum;
+}
+
+bool dio_is_huge(const void *addr)
+{
+	return smaps(addr, "AnonHugePages");
+}
+
+void *dio_map_clean(size_t size)
+{
+	int fd = memfd_create("clean", MFD_CLOEXEC);
+	volatile unsigned char *mem;
+	size_t i;
+
+	if (fd < 0 || ftruncate(fd, size))
+		dio_die("memfd: %s\n", strerror(errno));
+	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (mem == MAP_FAILED)
+		dio_die("mmap of %zu: %s\n", size, strerror(errno));
+	close(fd);
+	/* A load gives it a page and is none of the reasons to be dirty. */
+	for (i = 0; i < size; i += dio_page_size)
+		(void)mem[i];
+	return (void *)mem;
+}
+
+size_t dio_dirty(const void *mem)
+{
+	return smaps(mem, "_Dirty") * 1024;
+}
+
+const char *dio_dirty_problem(const void *mem, size_t want)
+{
+	unsigned long long start = dio_now_ms();
+	static char problem[64];
+	size_t dirty;
+
+	/* What should not happen late happens within a moment. */
+	if (!want)
+		usleep(50 * 1000);
+	do
+		dirty = dio_dirty(mem);
+	while (dirty != want && want && !dio_expired(start));
+	if (dirty == want)
+		return NULL;
+	snprintf(problem, sizeof(problem), "%zu bytes are dirty instead of %zu", dirty, want);
+	return problem;
+}
+
+const char *dio_dirty_io(int fd, bool write)
+{
+	size_t size = 4 * dio_page_size;
+	void *mem = dio_map_clean(size);
+	const char *why = dio_dirty_problem(mem, 0);
+	ssize_t n = write ? pwrite(fd, mem, size, 0) : pread(fd, mem, size, 0);
+
+	if (!why && n != size)
+		why = n < 0 ? strerror(errno) : "fewer bytes than asked for";
+	if (!why)
+		why = dio_dirty_problem(mem, write ? 0 : size);
+	munmap(mem, size);
+	return why;
 }

@@ -255,6 +255,21 @@ void *dio_map(size_t size, size_t align, bool huge);
 /* Whether huge pages back the memory at @addr. */
 bool dio_is_huge(const void *addr);
 
+/*
+ * Shared memory of @size bytes that is mapped writable, is zero, and is clean until
+ * somebody stores to it, or marks it dirty because he wrote to it in another way.
+ */
+void *dio_map_clean(size_t size);
+/* How many bytes of it are dirty */
+size_t dio_dirty(const void *mem);
+/*
+ * Why not @want bytes of it are dirty, or NULL.  Waits for as many to become so:
+ * a read may return before the last of those who hold its pages lets go of them.
+ */
+const char *dio_dirty_problem(const void *mem, size_t want);
+/* The same of a pread() or pwrite() of such memory, at the start of a file */
+const char *dio_dirty_io(int fd, bool write);
+
 void dio_full_pread(int fd, void *buf, size_t len, off_t pos);
 void dio_full_pwrite(int fd, const void *buf, size_t len, off_t pos);
 

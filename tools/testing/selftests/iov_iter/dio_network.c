@@ -32,6 +32,8 @@
 #define UNTOUCHED	0xa5		/* never a dio_pattern() */
 #define OTHERS_SIZE	(64 * DIO_MIB)
 #define XDR_PAD		3		/* a reply is a multiple of four bytes */
+#define SPLICES		200		/* to see a leak by; what else moves is less than that */
+#define SPLICE_SIZE	(4 * 4096)
 
 static char problem[160];
 
@@ -386,6 +388,85 @@ static void run_read_only(const struct dio_target *t)
 		why = compare(mem, len, 99, 0x40);
 	munmap(mem, len);
 	restore(t);
+	dio_result(name, why);
+}
+
+/* Who writes to memory marks it dirty, and who reads it does not. */
+static void run_dirty(const struct dio_target *t, bool write)
+{
+	const char *why = t->skip;
+	char name[96];
+
+	snprintf(name, sizeof(name), "%s %s", t->name, write ?
+		 "pwrite leaves clean what it writes" : "pread marks dirty what it reads into");
+	if (why)
+		return dio_result_skip(name, why);
+	why = dio_dirty_io(t->fd, write);
+	if (write)
+		restore(t);
+	dio_result(name, why);
+}
+
+/* A page that several requests have parts of is pinned once for each of them. */
+static void run_pins(const struct dio_target *t, bool write)
+{
+	size_t len = 16 * dio_page_size, pins, want = len / dio_page_size;
+	unsigned char *mem;
+	const char *why;
+	char name[96];
+
+	snprintf(name, sizeof(name), "%s %s pins what it %s", t->name,
+		 write ? "pwrite" : "pread", write ? "writes" : "reads into");
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	if (t->io_size && t->io_size < dio_page_size)
+		want = len / t->io_size;
+	mem = dio_map(len, dio_page_size, false);
+	fill(mem, len, 0, 0);
+	pins = dio_pins_acquired();
+	why = result(write ? pwrite(t->fd, mem, len, 0) : pread(t->fd, mem, len, 0), len);
+	pins = dio_pins_acquired() - pins;
+	if (!why && pins != want) {
+		snprintf(problem, sizeof(problem), "%zu pins were taken instead of %zu",
+			 pins, want);
+		why = problem;
+	}
+	munmap(mem, len);
+	dio_result(name, why);
+}
+
+/* Pages that went into a pipe, and references of them, come back. */
+static void run_splices(const struct dio_target *t)
+{
+	int p[2], null = open("/dev/null", O_WRONLY | O_CLOEXEC), i;
+	unsigned long before = 0, after;
+	const char *why = NULL;
+	char name[96];
+
+	snprintf(name, sizeof(name), "%s splice leaves no page behind", t->name);
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	if (null < 0 || pipe2(p, O_CLOEXEC))
+		dio_die("pipe: %s\n", strerror(errno));
+	/* At first, what the kernel keeps for the next time */
+	for (i = 0; i < 2 * SPLICES && !why; i++) {
+		off_t pos = 0;
+
+		if (i == SPLICES)
+			before = dio_vmstat("nr_free_pages");
+		why = result(splice(t->fd, &pos, p[1], NULL, SPLICE_SIZE, 0), SPLICE_SIZE);
+		if (!why)
+			why = result(splice(p[0], NULL, null, NULL, SPLICE_SIZE, 0), SPLICE_SIZE);
+	}
+	after = dio_vmstat("nr_free_pages");
+	if (!why && after + SPLICES < before) {
+		snprintf(problem, sizeof(problem), "LEAKED: %lu pages less after %d of %d pages",
+			 before - after, SPLICES, SPLICE_SIZE / 4096);
+		why = problem;
+	}
+	close(p[0]);
+	close(p[1]);
+	close(null);
 	dio_result(name, why);
 }
 
@@ -835,7 +916,7 @@ int main(int argc, char **argv)
 	dio_disk_init();
 	for (id = 0; id < dio_nr_targets(); id++)
 		nr += dio_target_is_network(id);
-	per_target = 2 * ARRAY_SIZE(shapes) + 2 + 4 + 4 + 1 + 1 + NR_KILLED + 1;
+	per_target = 2 * ARRAY_SIZE(shapes) + 2 + 4 + 4 + 1 + 2 + 2 + 1 + 1 + NR_KILLED + 1;
 	ksft_set_plan(nr * per_target + 1);
 
 	for (id = 0; id < dio_nr_targets(); id++) {
@@ -855,6 +936,11 @@ int main(int argc, char **argv)
 		for (i = 0; i < 4; i++)
 			run_unmapped(&target, i & 1, i & 2);
 		run_read_only(&target);
+		run_dirty(&target, false);
+		run_dirty(&target, true);
+		run_pins(&target, false);
+		run_pins(&target, true);
+		run_splices(&target);
 		run_bad_block(&target);
 		for (i = 0; i < NR_KILLED; i++)
 			run_killed(&target, i);

@@ -181,8 +181,8 @@ int dio_smb_mount(const char *dir, unsigned int io_size)
 {
 	char options[256], *end = options;
 
-	/* Nobody that the server knows: a guest */
-	end += sprintf(end, "ip=" ADDRESS ",vers=3.1.1,username=iov_iter,password=none");
+	/* Nobody that the server knows: a guest.  Waits for a server that is slow to return. */
+	end += sprintf(end, "ip=" ADDRESS ",vers=3.1.1,hard,username=iov_iter,password=none");
 	if (io_size)
 		sprintf(end, ",rsize=%u,wsize=%u", io_size, io_size);
 	return mount("//" ADDRESS "/" SHARE, dir, "cifs", MS_NOATIME, options);

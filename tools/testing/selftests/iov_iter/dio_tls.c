@@ -54,6 +54,14 @@ static void result(const char *name, const char *wrong)
 	dio_result(full, wrong ? wrong : dio_pins_problem(false));
 }
 
+static void named(unsigned short version, const char *name, const char *wrong)
+{
+	char full[80];
+
+	snprintf(full, sizeof(full), "%s %s", version == TLS_1_3_VERSION ? "1.3" : "1.2", name);
+	result(full, wrong);
+}
+
 static const char *not_result(ssize_t n, ssize_t want)
 {
 	if (n < 0)
@@ -191,17 +199,25 @@ static void test_lengths(unsigned short version, const char *name)
 	result(full, wrong);
 }
 
-/* A link on which a record of @length is on its way */
-static void link_record(struct link *l, size_t length)
+/*
+ * A link on which a record of @length is on its way.  1.3 decrypts in place only if
+ * it is told that there is no padding.
+ */
+static void link_record(struct link *l, unsigned short version, size_t length)
 {
+	int on = 1;
+
 	link_open(l);
-	if (encrypt(l->from, TLS_1_2_VERSION, TLS_TX) || encrypt(l->to, TLS_1_2_VERSION, TLS_RX))
+	if (encrypt(l->from, version, TLS_TX) || encrypt(l->to, version, TLS_RX))
 		dio_die("%s\n", problem);
+	if (version == TLS_1_3_VERSION &&
+	    setsockopt(l->to, SOL_TLS, TLS_RX_EXPECT_NO_PAD, &on, sizeof(on)))
+		dio_die("TLS_RX_EXPECT_NO_PAD: %s\n", strerror(errno));
 	if (send(l->from, data, length, 0) != length)
 		dio_die("send: %s\n", strerror(errno));
 }
 
-static void test_segments(void)
+static void test_segments(unsigned short version)
 {
 	unsigned char *mem = dio_map(2 * RECORD, dio_page_size, false);
 	struct iovec iov[] = {
@@ -215,7 +231,7 @@ static void test_segments(void)
 	unsigned int i;
 	struct link l;
 
-	link_record(&l, RECORD);
+	link_record(&l, version, RECORD);
 	wrong = not_result(recvmsg(l.to, &msg, 0), RECORD);
 	for (i = 0; i < ARRAY_SIZE(iov) && !wrong && done < RECORD; i++) {
 		size_t n = iov[i].iov_len < RECORD - done ? iov[i].iov_len : RECORD - done;
@@ -225,11 +241,11 @@ static void test_segments(void)
 	}
 	munmap(mem, 2 * RECORD);
 	link_close(&l);
-	result("several segments", wrong);
+	named(version, "several segments", wrong);
 }
 
 /* The first pages are there, and pinned before the others turn out not to be. */
-static void test_memory(bool read_only)
+static void test_memory(unsigned short version, bool read_only)
 {
 	unsigned char *mem = dio_map(RECORD, dio_page_size, false);
 	const char *wrong;
@@ -240,13 +256,13 @@ static void test_memory(bool read_only)
 		mprotect(mem, RECORD, PROT_READ);
 	else
 		munmap(mem + RECORD / 2, RECORD / 2);
-	link_record(&l, RECORD);
+	link_record(&l, version, RECORD);
 	wrong = not_result(recv(l.to, mem, RECORD, 0), -EFAULT);
 	if (!wrong && (mem[0] != UNTOUCHED || mem[RECORD / 2 - 1] != UNTOUCHED))
 		wrong = "memory was written to";
 	munmap(mem, RECORD);
 	link_close(&l);
-	result(read_only ? "into read-only memory" : "into memory that ends", wrong);
+	named(version, read_only ? "into read-only memory" : "into memory that ends", wrong);
 }
 
 /* What is encrypted on one link is sent on over another, changed or in parts. */
@@ -340,7 +356,7 @@ static void test_fork(void)
 	result("fork() and stores during a record", wrong);
 }
 
-static void test_pins(void)
+static void test_pins(unsigned short version)
 {
 	unsigned char *mem = dio_map(RECORD, dio_page_size, false);
 	unsigned long long before;
@@ -348,7 +364,7 @@ static void test_pins(void)
 	struct link l;
 
 	memset(mem, UNTOUCHED, RECORD);
-	link_record(&l, RECORD);
+	link_record(&l, version, RECORD);
 	before = dio_pins_acquired();
 	wrong = not_result(recv(l.to, mem, RECORD, 0), RECORD);
 	before = dio_pins_acquired() - before;
@@ -356,7 +372,65 @@ static void test_pins(void)
 		wrong = because("%llu pins were taken", before);
 	munmap(mem, RECORD);
 	link_close(&l);
-	result("a record is decrypted into pinned memory", wrong);
+	named(version, "a record is decrypted into pinned memory", wrong);
+}
+
+static void test_dirty(unsigned short version)
+{
+	unsigned char *mem = dio_map_clean(RECORD);
+	const char *wrong;
+	struct link l;
+
+	link_record(&l, version, RECORD);
+	wrong = not_result(recv(l.to, mem, RECORD, 0), RECORD);
+	if (!wrong)
+		wrong = dio_dirty_problem(mem, RECORD);
+	munmap(mem, RECORD);
+	link_close(&l);
+	named(version, "a record makes dirty what it is decrypted into", wrong);
+}
+
+/* One that is not data, after data: what it was decrypted into is not what is told. */
+static void test_control(unsigned short version)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(unsigned char))];
+	} control = { .header = {
+		.cmsg_len = CMSG_LEN(sizeof(unsigned char)), .cmsg_level = SOL_TLS,
+		.cmsg_type = TLS_SET_RECORD_TYPE,
+	} };
+	unsigned char *mem = dio_map(2 * RECORD, dio_page_size, false);
+	struct iovec iov = { data + 1000, 2 };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+	const char *wrong;
+	struct link l;
+
+	*CMSG_DATA(&control.header) = 100;	/* application data is 23 */
+	memset(mem, UNTOUCHED, 2 * RECORD);
+	link_record(&l, version, 3000);
+	if (sendmsg(l.from, &msg, 0) != 2)
+		dio_die("sendmsg: %s\n", strerror(errno));
+	wrong = not_result(recv(l.to, mem, RECORD, 0), 3000);
+	if (!wrong)
+		wrong = differ(mem, data, 3000);
+	/* Without room for its type it is refused, and stays; with it, it is told. */
+	if (!wrong)
+		wrong = not_result(recv(l.to, mem, RECORD, 0), -EIO);
+	iov.iov_base = mem;
+	iov.iov_len = RECORD;
+	if (!wrong)
+		wrong = not_result(recvmsg(l.to, &msg, 0), 2);
+	if (!wrong && *CMSG_DATA(&control.header) != 100)
+		wrong = "it has another type";
+	if (!wrong)
+		wrong = differ(mem, data + 1000, 2);
+	munmap(mem, 2 * RECORD);
+	link_close(&l);
+	named(version, "a record that is no data", wrong);
 }
 
 int main(void)
@@ -377,7 +451,7 @@ int main(void)
 	link_close(&l);
 	if (skip)
 		ksft_exit_skip("%s\n", skip);
-	ksft_set_plan(4 + 1 + 2 + 1 + 1 + 1 + 1);
+	ksft_set_plan(4 + 2 * (1 + 2 + 1 + 1 + 1) + 1 + 1 + 1);
 	data = dio_map(MAX_LENGTH, dio_page_size, false);
 	for (i = 0; i < MAX_LENGTH; i++)
 		data[i] = dio_pattern(i);
@@ -385,12 +459,18 @@ int main(void)
 
 	test_lengths(TLS_1_2_VERSION, "1.2");
 	test_lengths(TLS_1_3_VERSION, "1.3");
-	test_segments();
-	test_memory(true);
-	test_memory(false);
+	for (i = 0; i < 2; i++) {
+		unsigned short version = i ? TLS_1_3_VERSION : TLS_1_2_VERSION;
+
+		test_segments(version);
+		test_memory(version, true);
+		test_memory(version, false);
+		test_pins(version);
+		test_dirty(version);
+		test_control(version);
+	}
 	test_forged();
 	test_fork();
-	test_pins();
 	dio_result("pins taken are released", dio_pins_problem(true));
 	ksft_finished();
 }

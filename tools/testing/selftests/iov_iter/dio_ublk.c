@@ -37,6 +37,7 @@ enum memory {
 	UNALIGNED,		/* from a byte inside of a page on */
 	READ_ONLY,
 	ENDS,			/* the second half is unmapped */
+	CLEAN,			/* by dio_map_clean() */
 	NR_MEMORY,
 };
 
@@ -44,6 +45,7 @@ static struct shared {
 	atomic_int memory;		/* enum memory, for requests from now on */
 	atomic_int error;		/* to answer with */
 	atomic_bool hold, held;		/* do not answer; is not answered */
+	atomic_size_t dirty;		/* bytes of CLEAN, when a request comes */
 	unsigned char disk[DISK_SIZE];
 } *shared;
 
@@ -99,6 +101,8 @@ static void buffers_open(void)
 			buffers[tag][m] = dio_map(MAX_IO + dio_page_size, dio_page_size, false);
 			memset(buffers[tag][m], 0, MAX_IO + dio_page_size);
 		}
+		munmap(buffers[tag][CLEAN], MAX_IO + dio_page_size);
+		buffers[tag][CLEAN] = dio_map_clean(MAX_IO);
 		buffers[tag][UNALIGNED] += 100;
 		munmap(buffers[tag][ENDS] + MAX_IO / 2, MAX_IO / 2 + dio_page_size);
 	}
@@ -118,6 +122,8 @@ static void command(struct io_uring *ring, int fd, unsigned int op, unsigned int
 	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
 	struct ublksrv_io_cmd *cmd = (struct ublksrv_io_cmd *)&sqe->cmd;
 
+	if (!sqe)
+		_exit(1);
 	memset(sqe, 0, sizeof(*sqe));
 	sqe->opcode = IORING_OP_URING_CMD;
 	sqe->fd = fd;
@@ -134,11 +140,15 @@ static int serve(const struct ublksrv_io_desc *iod)
 	unsigned char *at = shared->disk + iod->start_sector * SECTOR;
 	unsigned char *memory = (unsigned char *)(unsigned long)iod->addr;
 	size_t length = iod->nr_sectors * SECTOR;
-	bool read_only = false;
+	bool read_only = false, clean = false;
 	unsigned int tag;
 
-	for (tag = 0; tag < DEPTH; tag++)
+	for (tag = 0; tag < DEPTH; tag++) {
 		read_only |= memory == buffers[tag][READ_ONLY];
+		clean |= memory == buffers[tag][CLEAN];
+	}
+	if (clean)
+		shared->dirty = dio_dirty(memory);
 	shared->held = shared->hold;
 	while (shared->hold)
 		sched_yield();
@@ -149,7 +159,8 @@ static int serve(const struct ublksrv_io_desc *iod)
 	case UBLK_IO_OP_READ:
 		if (read_only)
 			protect(false);
-		memcpy(memory, at, length);
+		if (!clean)
+			memcpy(memory, at, length);
 		if (read_only)
 			protect(true);
 		return length;
@@ -405,6 +416,30 @@ static void test_pins(bool write)
 		       "pread pins the memory of the server", wrong);
 }
 
+static void test_dirty(void)
+{
+	size_t length = 16 * dio_page_size;
+	char *mem = dio_map(length, dio_page_size, false);
+	const char *wrong;
+
+	memset(mem, 0, length);
+	use_memory(CLEAN);
+	/* What the first leaves behind the second one finds. */
+	wrong = not_result(pread(disk, mem, length, 0), length);
+	if (!wrong)
+		wrong = not_result(pread(disk, mem, length, 0), length);
+	if (!wrong && shared->dirty)
+		wrong = because("%zu bytes are dirty", (size_t)shared->dirty);
+	result("pread leaves the memory of the server clean", wrong);
+	wrong = not_result(pwrite(disk, mem, length, 0), length);
+	if (!wrong && shared->dirty != length)
+		wrong = because("%zu bytes are dirty instead of %zu", (size_t)shared->dirty, length);
+	munmap(mem, length);
+	result("pwrite makes the memory of the server dirty", wrong);
+	use_memory(GOOD);
+	disk_fill();
+}
+
 static void *held_read(void *arg)
 {
 	char *mem = dio_map(4096, dio_page_size, false);
@@ -463,7 +498,7 @@ int main(void)
 	if (shared == MAP_FAILED)
 		dio_die("mmap: %s\n", strerror(errno));
 	disk_fill();
-	ksft_set_plan(2 * 2 + 2 + 2 + 2 + 1 + 1);
+	ksft_set_plan(2 * 2 + 2 + 2 + 2 + 2 + 1 + 1);
 	atexit(clean_up);
 	dio_pins_start();
 	device_open();
@@ -476,6 +511,7 @@ int main(void)
 		test_error(write);
 	for (write = 0; write <= 1; write++)
 		test_pins(write);
+	test_dirty();
 	test_killed();
 	device_close();
 	dio_result("pins taken are released", dio_pins_problem(true));

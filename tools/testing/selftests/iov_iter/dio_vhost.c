@@ -738,6 +738,20 @@ static void pins_case(enum lun lun, bool write)
 	result(lun, write ? "write" : "read", "16 pages are pinned", problem);
 }
 
+static void dirty_case(enum lun lun, bool write)
+{
+	size_t length = 16 * dio_page_size;
+	struct iovec iov = { dio_map_clean(length), length };
+	struct command c = transfer(lun, write, &iov, 1, POSITION, length);
+	const char *problem = run(&c, VIRTIO_SCSI_S_OK, 0);
+
+	if (!problem)
+		problem = dio_dirty_problem(iov.iov_base, write ? 0 : length);
+	munmap(iov.iov_base, length);
+	result(lun, write ? "write" : "read", write ? "what it reads stays clean" :
+	       "what it writes to becomes dirty", problem);
+}
+
 static void inquiry_case(enum lun lun)
 {
 	unsigned char *mem = dio_map(dio_page_size, dio_page_size, false);
@@ -1355,10 +1369,12 @@ static unsigned int run_lun(enum lun lun, bool count)
 		if (!count)
 			failure_case(lun, &failures[i]);
 	}
-	results += 6;
+	results += 8;
 	if (!count) {
 		pins_case(lun, false);
 		pins_case(lun, true);
+		dirty_case(lun, false);
+		dirty_case(lun, true);
 		inquiry_case(lun);
 		read_only_source_case(lun);
 		read_only_file_case(lun);
