@@ -188,7 +188,8 @@ static void test_lengths(unsigned short version, const char *name)
 
 	for (i = 0; i < ARRAY_SIZE(lengths) && !wrong; i++)
 		for (k = 0; k < ARRAY_SIZE(offsets) && !wrong; k++)
-			wrong = exchange(version, lengths[i], lengths[i], offsets[k]);
+			if (lengths[i] < MAX_LENGTH || k == 1)
+				wrong = exchange(version, lengths[i], lengths[i], offsets[k]);
 	snprintf(full, sizeof(full), "%s, all lengths", name);
 	result(full, wrong);
 
