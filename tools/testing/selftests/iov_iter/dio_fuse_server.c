@@ -335,8 +335,9 @@ static void serve(int commands)
 	};
 	char command;
 
-	regions_open(regions);
+	/* Before there is room at the end of others that has to stay */
 	regions[DIO_FUSE_CLEAN] = dio_map_clean(MAX_REQUEST);
+	regions_open(regions);
 	regions_open(answers);
 	while (!fuse_session_exited(session)) {
 		if (poll(fds, 2, -1) < 0)

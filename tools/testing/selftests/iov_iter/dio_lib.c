@@ -294,13 +294,13 @@ void *dio_map(size_t size, size_t align, bool huge)
 	return aligned;
 }
 
-/* The sum of the lines in /proc/self/smaps about the memory at @addr that have @what */
+/* A line of /proc/self/smaps about the memory at @addr, in KiB */
 static unsigned long smaps(const void *addr, const char *what)
 {
-	unsigned long start, end, kb, sum = 0;
+	unsigned long start, end, kb, found = 0;
 	bool inside = false;
+	size_t length = strlen(what);
 	char line[512];
-	char *value;
 	FILE *f;
 
 	f = fopen("/proc/self/smaps", "r");
@@ -311,12 +311,12 @@ static unsigned long smaps(const void *addr, const char *what)
 			inside = (uintptr_t)addr >= start && (uintptr_t)addr < end;
 			continue;
 		}
-		value = strstr(line, what);
-		if (inside && value && sscanf(value + strlen(what), ": %lu kB", &kb) == 1)
-			sum += kb;
+		if (inside && !strncmp(line, what, length) &&
+		    sscanf(line + length, ": %lu kB", &kb) == 1)
+			found = kb;
 	}
 	fclose(f);
-	return sum;
+	return found;
 }
 
 bool dio_is_huge(const void *addr)
@@ -344,7 +344,7 @@ void *dio_map_clean(size_t size)
 
 size_t dio_dirty(const void *mem)
 {
-	return smaps(mem, "_Dirty") * 1024;
+	return (smaps(mem, "Private_Dirty") + smaps(mem, "Shared_Dirty")) * 1024;
 }
 
 const char *dio_dirty_problem(const void *mem, size_t want)
