@@ -433,7 +433,8 @@ static void test_dirty(void)
 	result("pread leaves the memory of the server clean", wrong);
 	wrong = not_result(pwrite(disk, mem, length, 0), length);
 	if (!wrong && shared->dirty != length)
-		wrong = because("%zu bytes are dirty instead of %zu", (size_t)shared->dirty, length);
+		wrong = because("%zu bytes are dirty instead of %zu", (size_t)shared->dirty,
+				length);
 	munmap(mem, length);
 	result("pwrite makes the memory of the server dirty", wrong);
 	use_memory(GOOD);
