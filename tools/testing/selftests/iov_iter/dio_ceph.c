@@ -401,19 +401,22 @@ static void run_unmapped(bool write, bool aio)
 	unsigned char *mem = dio_map(4 * page, page, false);
 	struct iovec iov = { mem + 100, there + page };
 	struct io io = { aio, write, &iov, 1, 4321 };
-	const char *why;
+	const char *why = NULL;
 	char name[80];
 	ssize_t n;
 
-	snprintf(name, sizeof(name), "%s %s that runs into unmapped memory: is short",
-		 aio ? "aio" : "thread", write ? "pwrite" : "pread");
+	/* A read that is short goes on by copying, to see the end of the file: it fails. */
+	snprintf(name, sizeof(name), "%s %s that runs into unmapped memory: %s",
+		 aio ? "aio" : "thread", write ? "pwrite" : "pread",
+		 aio || write ? "is short" : "is short, or EFAULT");
 	memset(mem, UNTOUCHED, 3 * page);
 	munmap(mem + 3 * page, page);
 	if (write)
 		fill(mem + 100, there, io.pos, 0x40);
 	n = io_do(&io);
-	why = count(n, there);
-	if (!why)
+	if (n >= 0 || errno != EFAULT || aio || write)
+		why = count(n, there);
+	if (!why && n > 0)
 		why = write ? store_has(file_cached, n, io.pos, 0x40) :
 			      compare(mem + 100, n, io.pos, 0);
 	if (!why && write)
