@@ -21,6 +21,7 @@
 #include <linux/sched/signal.h>
 #include <linux/swap.h>
 #include <linux/uio.h>
+#include <linux/xarray.h>
 
 #define NR_PAGES	6		/* of the memory that the iterators are about */
 #define HOLE		4		/* this page of user memory is not mapped */
@@ -38,6 +39,7 @@ struct netfs_iterator_kunit {
 	struct iovec iov[MAX_SEGS];
 	struct kvec kvec[MAX_SEGS];
 	struct bio_vec bvec[MAX_SEGS];
+	struct xarray xarray;
 };
 
 struct segment {
@@ -115,20 +117,22 @@ static const struct row {
 
 static const struct variant {
 	const char *name;
-	bool user, ubuf, kvec;
+	enum iter_type type;
 	unsigned int direction;
 	unsigned int flags;
 	unsigned int mode;
 } variants[] = {
-	{ "ubuf destination", true, true, false, ITER_DEST, 0, FOLL_PIN },
-	{ "ubuf pinned source", true, true, false, ITER_SOURCE, ITER_PIN_SOURCE, FOLL_PIN },
-	{ "iovec destination", true, false, false, ITER_DEST, ITER_PIN_SOURCE, FOLL_PIN },
-	{ "iovec source", true, false, false, ITER_SOURCE, 0, FOLL_GET },
-	{ "iovec pinned source", true, false, false, ITER_SOURCE, ITER_PIN_SOURCE, FOLL_PIN },
-	{ "bvec destination", false, false, false, ITER_DEST, 0, 0 },
-	{ "bvec source", false, false, false, ITER_SOURCE, ITER_PIN_SOURCE, 0 },
-	{ "kvec destination", false, false, true, ITER_DEST, ITER_PIN_SOURCE, 0 },
-	{ "kvec source", false, false, true, ITER_SOURCE, 0, 0 },
+	{ "ubuf destination", ITER_UBUF, ITER_DEST, 0, FOLL_PIN },
+	{ "ubuf pinned source", ITER_UBUF, ITER_SOURCE, ITER_PIN_SOURCE, FOLL_PIN },
+	{ "iovec destination", ITER_IOVEC, ITER_DEST, ITER_PIN_SOURCE, FOLL_PIN },
+	{ "iovec source", ITER_IOVEC, ITER_SOURCE, 0, FOLL_GET },
+	{ "iovec pinned source", ITER_IOVEC, ITER_SOURCE, ITER_PIN_SOURCE, FOLL_PIN },
+	{ "bvec destination", ITER_BVEC, ITER_DEST, 0, 0 },
+	{ "bvec source", ITER_BVEC, ITER_SOURCE, ITER_PIN_SOURCE, 0 },
+	{ "kvec destination", ITER_KVEC, ITER_DEST, ITER_PIN_SOURCE, 0 },
+	{ "kvec source", ITER_KVEC, ITER_SOURCE, 0, 0 },
+	{ "xarray destination", ITER_XARRAY, ITER_DEST, ITER_PIN_SOURCE, 0 },
+	{ "xarray source", ITER_XARRAY, ITER_SOURCE, 0, 0 },
 };
 
 struct param {
@@ -136,9 +140,15 @@ struct param {
 	const struct variant *variant;
 };
 
+static bool user_memory(const struct variant *v)
+{
+	return v->type == ITER_UBUF || v->type == ITER_IOVEC;
+}
+
 static bool makes_sense(const struct row *row, const struct variant *v)
 {
-	return (v->user || !row->hole) && (!v->ubuf || row->nr_segs == 1);
+	return (user_memory(v) || !row->hole) &&
+	       (row->nr_segs == 1 || (v->type != ITER_UBUF && v->type != ITER_XARRAY));
 }
 
 static const void *param_next(const void *prev, char *desc)
@@ -191,8 +201,11 @@ static void kernel_init(struct kunit *test)
 
 	k->compound = alloc_pages(GFP_KERNEL | __GFP_COMP, get_order(P(NR_PAGES)));
 	KUNIT_ASSERT_NOT_NULL(test, k->compound);
-	for (n = 0; n < NR_PAGES; n++)
+	xa_init(&k->xarray);
+	for (n = 0; n < NR_PAGES; n++) {
 		k->pages[n] = nth_page(k->compound, n);
+		KUNIT_ASSERT_NULL(test, xa_store(&k->xarray, n, k->compound, GFP_KERNEL));
+	}
 }
 
 /* The iterator of a row, and what the counts of the pages are before */
@@ -204,7 +217,7 @@ static void iter_init(struct kunit *test, struct iov_iter *iter,
 	unsigned int n;
 
 	if (!k->pages[0]) {
-		if (v->user)
+		if (user_memory(v))
 			user_init(test);
 		else
 			kernel_init(test);
@@ -214,10 +227,10 @@ static void iter_init(struct kunit *test, struct iov_iter *iter,
 	for (n = 0; n < row->nr_segs; n++) {
 		const struct segment *s = &row->seg[n];
 
-		if (v->user) {
+		if (user_memory(v)) {
 			k->iov[n].iov_base = (void __user *)(k->uaddr + s->start);
 			k->iov[n].iov_len = s->len;
-		} else if (v->kvec) {
+		} else if (v->type == ITER_KVEC) {
 			k->kvec[n].iov_base = page_address(k->pages[0]) + s->start;
 			k->kvec[n].iov_len = s->len;
 		} else {
@@ -227,14 +240,23 @@ static void iter_init(struct kunit *test, struct iov_iter *iter,
 		}
 		count += s->len;
 	}
-	if (v->ubuf)
+	switch (v->type) {
+	case ITER_UBUF:
 		iov_iter_ubuf(iter, v->direction, k->iov[0].iov_base, count);
-	else if (v->user)
+		break;
+	case ITER_IOVEC:
 		iov_iter_init(iter, v->direction, k->iov, row->nr_segs, count);
-	else if (v->kvec)
+		break;
+	case ITER_KVEC:
 		iov_iter_kvec(iter, v->direction, k->kvec, row->nr_segs, count);
-	else
+		break;
+	case ITER_XARRAY:
+		iov_iter_xarray(iter, v->direction, &k->xarray, row->seg[0].start, count);
+		break;
+	default:
 		iov_iter_bvec(iter, v->direction, k->bvec, row->nr_segs, count);
+		break;
+	}
 	iov_iter_advance(iter, row->advance);
 }
 
@@ -302,7 +324,7 @@ static void user_iter(struct kunit *test)
 	unsigned int e;
 	ssize_t ret;
 
-	if (!p->variant->user)
+	if (!user_memory(p->variant))
 		kunit_skip(test, "only for user memory");
 	iter_init(test, &iter, p->row, p->variant);
 	count = iov_iter_count(&iter);
@@ -495,8 +517,10 @@ static void netfs_iterator_kunit_exit(struct kunit *test)
 {
 	struct netfs_iterator_kunit *k = test->priv;
 
-	if (k->compound)
+	if (k->compound) {
+		xa_destroy(&k->xarray);
 		__free_pages(k->compound, get_order(P(NR_PAGES)));
+	}
 	/* A thread that was aborted by an assertion has left its mm already. */
 	if (k->mm && current->mm == k->mm) {
 		kthread_unuse_mm(k->mm);
