@@ -350,6 +350,8 @@ static void forget(const char *path, const char *dir)
 		if (i < pages)
 			dio_server_let_go(dir);
 	} while (i < pages && !dio_expired(start));
+	if (i < pages)
+		dio_die("%s: page %zu stays in memory\n", path, i);
 	munmap(file, DIO_FILE_SIZE);
 	close(fd);
 }

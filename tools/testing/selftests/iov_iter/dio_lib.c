@@ -15,6 +15,10 @@
 
 #include "dio_lib.h"
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ	22
+#endif
+
 size_t dio_page_size;
 static unsigned long long acquired_at_start, released_at_start;
 

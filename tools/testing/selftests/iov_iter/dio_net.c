@@ -35,6 +35,7 @@
 static struct {
 	enum dio_server kind;
 	bool mounted_nfsd;
+	unsigned int io_size;
 	char exported[64];
 } server;
 
@@ -152,11 +153,12 @@ void dio_server_threads(unsigned int nr)
 	nfsd_must_take(NFSD_THREADS, value);
 }
 
-/* A file that is of no interest, in the server's cache */
+/* A file that is of no interest, in the server's cache: more than a thread keeps */
 #define OTHER_SIZE	(4 * DIO_MIB)
 
 void dio_server_let_go(const char *dir)
 {
+	off_t size = server.io_size ? 64 * server.io_size : OTHER_SIZE;
 	unsigned char *buf;
 	unsigned int nr;
 	char path[80];
@@ -164,19 +166,19 @@ void dio_server_let_go(const char *dir)
 
 	if (is_smb())
 		return;
-	buf = dio_map(OTHER_SIZE, dio_page_size, false);
+	buf = dio_map(size, dio_page_size, false);
 	nr = nfsd_threads();
 	snprintf(path, sizeof(path), "%s/other", dir);
 	fd = open(path, O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		dio_die("%s: %s\n", path, strerror(errno));
-	if (lseek(fd, 0, SEEK_END) < OTHER_SIZE)
-		dio_full_pwrite(fd, buf, OTHER_SIZE, 0);
+	if (lseek(fd, 0, SEEK_END) < size)
+		dio_full_pwrite(fd, buf, size, 0);
 	dio_server_threads(1);
-	dio_full_pread(fd, buf, OTHER_SIZE, 0);
+	dio_full_pread(fd, buf, size, 0);
 	dio_server_threads(nr);
 	close(fd);
-	munmap(buf, OTHER_SIZE);
+	munmap(buf, size);
 }
 
 const char *dio_server_start(enum dio_server kind, const char *dir)
@@ -285,6 +287,7 @@ const char *dio_server_mount(char *dir, unsigned int io_size)
 {
 	int ret;
 
+	server.io_size = io_size;
 	strcpy(dir, "/tmp/iov_iter.XXXXXX");
 	if (!mkdtemp(dir))
 		dio_die("%s: %s\n", dir, strerror(errno));
