@@ -28,6 +28,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
+#include "dio_fuse_server.h"
 #include "dio_lib.h"
 
 #define HOLD_MS		(3600 * 1000)	/* until released: nobody waits an hour */
@@ -63,9 +64,13 @@ static const struct target_kind {
 	enum layer layer;
 	const char *fs;		/* the file system's type, NULL for none */
 	unsigned int block;	/* if larger than the device's, for direct I/O */
+	enum dio_server server;	/* that exports it */
+	unsigned int io_size;	/* see dio_lib.h */
+	unsigned int mib;	/* less than the whole device */
 	bool buffered_writes;
 	bool zeroes;		/* fs/direct-io.c does, see dio_lib.h */
 	const char * const *mkfs;
+	const struct dio_daemon *daemon;	/* instead of all the above but the block */
 } kinds[] = {
 #define MKFS(...) ((const char * const []){ __VA_ARGS__, NULL })
 	{ "raw" },
@@ -103,13 +108,32 @@ static const struct target_kind {
 	{ "loop", .layer = LOOP },
 	{ "zonefs", .below = ON_NULL_BLK_ZONED, .fs = "zonefs" },
 	{ "nvme", .below = ON_NVME },
+	/* Servers write through their page cache. */
+	{ "nfs3", .server = DIO_NFS3, .fs = "ext4", .buffered_writes = true, .mkfs =
+		MKFS("mkfs.ext4", "-q", "-F", "-b", "4096",
+		     "-E", "lazy_itable_init=0,lazy_journal_init=0", DEVICE) },
+	/* Four requests to a page; it would take long for a large file. */
+	{ "nfs3-1k", .server = DIO_NFS3, .io_size = 1024, .mib = 64, .fs = "ext4",
+	  .buffered_writes = true, .mkfs =
+		MKFS("mkfs.ext4", "-q", "-F", "-b", "4096",
+		     "-E", "lazy_itable_init=0,lazy_journal_init=0", DEVICE) },
+	{ "nfs4", .server = DIO_NFS4, .fs = "ext4", .buffered_writes = true, .mkfs =
+		MKFS("mkfs.ext4", "-q", "-F", "-b", "4096",
+		     "-E", "lazy_itable_init=0,lazy_journal_init=0", DEVICE) },
+	{ "smb", .server = DIO_SMB, .fs = "ext4", .buffered_writes = true, .mkfs =
+		MKFS("mkfs.ext4", "-q", "-F", "-b", "4096",
+		     "-E", "lazy_itable_init=0,lazy_journal_init=0", DEVICE) },
+	{ "ksmbd", .server = DIO_KSMBD, .fs = "ext4", .buffered_writes = true, .mkfs =
+		MKFS("mkfs.ext4", "-q", "-F", "-b", "4096",
+		     "-E", "lazy_itable_init=0,lazy_journal_init=0", DEVICE) },
+	{ "fuse", .daemon = &dio_fuse_target },
 };
 
 unsigned int dio_block_size;
 
 static char disk[64];			/* the scratch disk */
 static unsigned long long disk_sectors;
-static bool selected[ARRAY_SIZE(kinds)], selection;
+static bool selected[ARRAY_SIZE(kinds)], selection, network;
 static pid_t owner;			/* only this process cleans up */
 static int dm_control = -1;
 
@@ -122,11 +146,12 @@ static struct {
 	char device[64];		/* below the delay */
 	unsigned long long sectors;
 	struct dio_dm delay;
-	char backing_dir[64];		/* of the loop device: a file system */
+	char backing_dir[64];		/* of the loop device or the server: a file system */
 	int loop;
 	struct dio_dm parts[2], top;
 	char md[32];
 	char last[64];			/* the device on top of all */
+	const struct dio_daemon *daemon;
 	struct dio_target *target;
 } stack = { .loop = -1, .loop_4k = -1 };
 
@@ -290,19 +315,77 @@ const char *dio_delay_path(void)
 	return stack.delay.path;
 }
 
-void dio_hold(void)
+void dio_break_reads(unsigned long long first, unsigned long long nr)
 {
-	int ret = stack.suspends ? dm_suspend(&stack.delay, true) : set_delay(HOLD_MS);
+	struct dio_dm_line lines[3] = {
+		{ "linear", first }, { "error", nr }, { "linear", stack.sectors - first - nr } };
+	int ret;
 
+	snprintf(lines[0].params, sizeof(lines[0].params), "%s 0", stack.device);
+	snprintf(lines[2].params, sizeof(lines[2].params), "%s %llu", stack.device, first + nr);
+	ret = nr ? dio_dm_load(&stack.delay, lines, 3) : set_delay(0);
+	if (ret)
+		dio_die("sectors cannot be made bad: %s\n", strerror(-ret));
+}
+
+static void forget(const char *path, const char *dir)
+{
+	unsigned long long start = dio_now_ms();
+	size_t i, pages = DIO_FILE_SIZE / dio_page_size;
+	unsigned char in_memory[DIO_FILE_SIZE / 4096];
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	void *file;
+
+	if (fd < 0 || fsync(fd))
+		dio_die("%s: %s\n", path, strerror(errno));
+	file = mmap(NULL, DIO_FILE_SIZE, PROT_READ, MAP_SHARED, fd, 0);
+	if (file == MAP_FAILED)
+		dio_die("%s: mmap: %s\n", path, strerror(errno));
+	do {
+		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+		if (mincore(file, DIO_FILE_SIZE, in_memory))
+			dio_die("%s: mincore: %s\n", path, strerror(errno));
+		for (i = 0; i < pages && !(in_memory[i] & 1); i++)
+			;
+		if (i < pages)
+			dio_server_let_go(dir);
+	} while (i < pages && !dio_expired(start));
+	if (i < pages)
+		dio_die("%s: page %zu stays in memory\n", path, i);
+	munmap(file, DIO_FILE_SIZE);
+	close(fd);
+}
+
+static void hold(void)
+{
+	int ret;
+
+	if (stack.daemon) {
+		stack.daemon->hold(true);
+		return;
+	}
+	ret = stack.suspends ? dm_suspend(&stack.delay, true) : set_delay(HOLD_MS);
 	if (ret)
 		dio_die("reads cannot be held: %s\n", strerror(-ret));
 	stack.suspended = stack.suspends;
 }
 
+void dio_hold(void)
+{
+	if (stack.target && stack.target->server)
+		forget(stack.target->server_path, stack.target->dir);
+	hold();
+}
+
 void dio_release(void)
 {
-	int ret = stack.suspends ? dm_suspend(&stack.delay, false) : set_delay(0);
+	int ret;
 
+	if (stack.daemon) {
+		stack.daemon->hold(false);
+		return;
+	}
+	ret = stack.suspends ? dm_suspend(&stack.delay, false) : set_delay(0);
 	if (ret)
 		dio_die("reads cannot be released: %s\n", strerror(-ret));
 	stack.suspended = false;
@@ -313,6 +396,8 @@ unsigned int dio_held(void)
 	struct dm_request r = { 0 };
 	int ret;
 
+	if (stack.daemon)
+		return stack.daemon->held();
 	/* A suspended device does not count: all that reaches it waits. */
 	if (stack.suspends)
 		return stack.suspended;
@@ -447,12 +532,22 @@ const char *dio_disk_path(void)
 	return disk;
 }
 
+void dio_target_network(void)
+{
+	network = true;
+}
+
+static bool counts(unsigned int i)
+{
+	return selection ? selected[i] : network || !kinds[i].server;
+}
+
 unsigned int dio_nr_targets(void)
 {
 	unsigned int i, nr = 0;
 
 	for (i = 0; i < ARRAY_SIZE(kinds); i++)
-		nr += !selection || selected[i];
+		nr += counts(i);
 	return nr;
 }
 
@@ -461,7 +556,7 @@ static const struct target_kind *kind_of(unsigned int id)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(kinds); i++)
-		if ((!selection || selected[i]) && !id--)
+		if (counts(i) && !id--)
 			break;
 	return &kinds[i];
 }
@@ -469,6 +564,11 @@ static const struct target_kind *kind_of(unsigned int id)
 const char *dio_target_name(unsigned int id)
 {
 	return kind_of(id)->name;
+}
+
+bool dio_target_is_network(unsigned int id)
+{
+	return kind_of(id)->server != DIO_LOCAL;
 }
 
 unsigned int dio_target_block(unsigned int id)
@@ -756,9 +856,16 @@ static const char *layer_open(enum layer layer)
 
 static void unmount(char *dir)
 {
+	unsigned long long start = dio_now_ms();
+	int ret;
+
 	if (!dir[0])
 		return;
-	if (umount2(dir, 0))
+	/* What a server had open of it is closed in the background. */
+	do {
+		ret = umount2(dir, 0);
+	} while (ret && errno == EBUSY && !dio_expired(start));
+	if (ret)
 		ksft_print_msg("%s: umount: %s\n", dir, strerror(errno));
 	rmdir(dir);
 	dir[0] = '\0';
@@ -769,6 +876,7 @@ static void stack_close(void)
 	const char * const mdadm[] = { "mdadm", "--stop", stack.md, NULL };
 
 	loop_detach(&stack.loop);
+	dio_server_stop();
 	unmount(stack.backing_dir);
 	if (stack.md[0] && dio_run(mdadm))
 		ksft_print_msg("%s cannot be stopped\n", stack.md);
@@ -825,6 +933,8 @@ static const char *device_open(const struct target_kind *k)
 	case ON_DISK:
 		strcpy(stack.device, disk);
 		stack.sectors = disk_sectors;
+		if (k->mib && stack.sectors > k->mib * DIO_MIB / SECTOR)
+			stack.sectors = k->mib * DIO_MIB / SECTOR;
 		break;
 	case ON_NVME:
 		if (!nvme)
@@ -873,35 +983,52 @@ static void append_all(int fd, unsigned char *buf, size_t size)
 	io_destroy(aio);
 }
 
-static void write_test_file(struct dio_target *t, const struct target_kind *k)
+static void write_test_file(struct dio_target *t)
 {
 	unsigned char *buf = dio_map(DIO_FILE_SIZE, dio_page_size, false);
+	/* A client of small requests would take a minute for them. */
+	const char *path = t->io_size ? t->server_path : t->path;
 	unsigned int flags = O_RDWR | (t->append ? O_DIRECT : 0);
 	off_t pos;
 	int fd;
 
 	for (pos = 0; pos < DIO_FILE_SIZE; pos++)
 		buf[pos] = dio_pattern(pos);
-	fd = open(t->path, flags | (k->fs && !t->append ? O_CREAT : 0), 0600);
+	fd = open(path, flags | (t->dir[0] && !t->append ? O_CREAT : 0), 0600);
 	if (fd < 0)
-		dio_die("%s: %s\n", t->path, strerror(errno));
+		dio_die("%s: %s\n", path, strerror(errno));
 	/* Without fallocate() the C library writes to each block. */
-	if (k->fs && !t->append && posix_fallocate(fd, 0, DIO_FILE_SIZE))
-		dio_die("%s: no space for the test file\n", t->path);
+	if (t->dir[0] && !t->append && posix_fallocate(fd, 0, DIO_FILE_SIZE))
+		dio_die("%s: no space for the test file\n", path);
 	if (t->append)
 		append_all(fd, buf, DIO_FILE_SIZE);
 	else
 		dio_full_pwrite(fd, buf, DIO_FILE_SIZE, 0);
 	if (fsync(fd))
-		dio_die("%s: fsync: %s\n", t->path, strerror(errno));
+		dio_die("%s: fsync: %s\n", path, strerror(errno));
 	close(fd);
 
 	t->fd = open(t->path, O_RDWR | O_DIRECT | O_CLOEXEC);
 	if (t->fd < 0)
 		dio_die("%s: O_DIRECT: %s\n", t->path, strerror(errno));
 	/* Brings what the file system must know of the file into memory. */
-	dio_full_pread(t->fd, buf, DIO_FILE_SIZE, 0);
+	dio_full_pread(t->fd, buf, t->io_size ? dio_page_size : DIO_FILE_SIZE, 0);
 	munmap(buf, DIO_FILE_SIZE);
+}
+
+/* The daemon is closed by dio_target_close(), if it was opened. */
+static void daemon_open(struct dio_target *t, const struct target_kind *k)
+{
+	t->skip = k->daemon->open(t);
+	if (t->skip) {
+		stack.target = NULL;
+		return;
+	}
+	stack.daemon = k->daemon;
+	t->holdable = k->daemon->hold;
+	t->held_as_whole = t->holdable;
+	snprintf(t->path, sizeof(t->path), "%s/file", t->dir);
+	write_test_file(t);
 }
 
 void dio_target_open(struct dio_target *t, unsigned int id)
@@ -916,13 +1043,24 @@ void dio_target_open(struct dio_target *t, unsigned int id)
 	t->append = zonefs;
 	t->buffered_writes = k->buffered_writes;
 	t->zeroes = k->zeroes;
+	t->server = k->server;
+	t->io_size = k->io_size;
 	stack.target = t;
 
+	if (k->daemon) {
+		daemon_open(t, k);
+		return;
+	}
 	t->skip = device_open(k);
 	if (!t->skip && zonefs)
 		t->skip = make_zonefs();
 	if (!t->skip && k->fs)
-		t->skip = make_and_mount(k->fs, k->mkfs, t->dir);
+		t->skip = make_and_mount(k->fs, k->mkfs,
+					 k->server ? stack.backing_dir : t->dir);
+	if (!t->skip && k->server)
+		t->skip = dio_server_start(k->server, stack.backing_dir);
+	if (!t->skip && k->server)
+		t->skip = dio_server_mount(t->dir, k->io_size);
 	if (t->skip) {
 		stack_close();
 		stack.target = NULL;
@@ -934,7 +1072,9 @@ void dio_target_open(struct dio_target *t, unsigned int id)
 		snprintf(t->path, sizeof(t->path), zonefs ? "%s/seq/0" : "%s/file", t->dir);
 	else
 		strcpy(t->path, stack.last);
-	write_test_file(t, k);
+	if (k->server)
+		snprintf(t->server_path, sizeof(t->server_path), "%s/file", stack.backing_dir);
+	write_test_file(t);
 }
 
 void dio_target_close(struct dio_target *t)
@@ -943,6 +1083,11 @@ void dio_target_close(struct dio_target *t)
 	if (t->fd >= 0)
 		close(t->fd);
 	t->fd = -1;
+	if (stack.daemon) {
+		stack.daemon->close();
+		stack.daemon = NULL;
+		return;
+	}
 	/* First of all: a read still held would keep everything busy. */
 	if (stack.suspended)
 		dm_suspend(&stack.delay, false);

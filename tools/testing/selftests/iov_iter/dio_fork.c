@@ -474,6 +474,7 @@ int main(int argc, char **argv)
 	struct dio_target target;
 
 	dio_options(argc, argv, options);
+	dio_target_network();
 
 	ksft_print_header();
 	dio_disk_init();

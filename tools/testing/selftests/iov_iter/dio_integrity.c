@@ -124,7 +124,8 @@ static const struct memory_kind {
 };
 
 static unsigned long long seed;
-static unsigned long long ios = 200;	/* per result */
+static unsigned long long ios = 200;
+static bool quick;	/* per result */
 static unsigned int block;		/* of the target: the unit of all I/O */
 static io_context_t aio;
 static struct io_uring uring, polled_uring;
@@ -1212,6 +1213,8 @@ static void run_large(struct dio_target *t)
 		 LARGE_SIZE / DIO_MIB);
 	if (t->skip)
 		return dio_result_skip(name, t->skip);
+	if (quick)
+		return dio_result_skip(name, "it is slow, and -q is given");
 	if (t->append)
 		return run_large_append(t);
 	if (t->size < LARGE_SIZE + 2 * DIO_FILE_SIZE)
@@ -1310,6 +1313,8 @@ static void run_partly_dirty(struct dio_target *t, bool async)
 	if (!t->holdable || block > r.length)
 		return dio_result_skip(name, t->holdable ? "a block is more than half a page" :
 				       "no read can be held in flight");
+	if (t->held_as_whole)
+		return dio_result_skip(name, "nothing can be written back meanwhile");
 
 	snprintf(path, sizeof(path), "%s/mapped", t->dir);
 	fd = open(path, O_RDWR | O_CREAT, 0600);
@@ -1348,6 +1353,7 @@ static void run_partly_dirty(struct dio_target *t, bool async)
 
 static const struct dio_option options[] = {
 	{ 'n', "COUNT", "so many I/Os per result instead of 200", .number = &ios },
+	{ 'q', NULL, "without what writes and reads 64 MiB", .flag = &quick },
 	{ 's', "SEED", "repeat the run that printed this seed", .number = &seed },
 	DIO_OPTION_TARGETS,
 	{ 0 }
@@ -1402,6 +1408,7 @@ int main(int argc, char **argv)
 
 	seed = dio_now_ms();
 	dio_options(argc, argv, options);
+	dio_target_network();
 
 	ksft_print_header();
 	dio_disk_init();

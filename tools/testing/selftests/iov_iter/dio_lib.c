@@ -15,6 +15,10 @@
 
 #include "dio_lib.h"
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ	22
+#endif
+
 size_t dio_page_size;
 static unsigned long long acquired_at_start, released_at_start;
 
@@ -294,23 +298,87 @@ void *dio_map(size_t size, size_t align, bool huge)
 	return aligned;
 }
 
-bool dio_is_huge(const void *addr)
+/* A line of /proc/self/smaps about the memory at @addr, in KiB */
+static unsigned long memory_line(const void *addr, const char *what)
 {
-	unsigned long start, end, kb = 0;
+	unsigned long start, end, kb, found = 0;
 	bool inside = false;
+	size_t length = strlen(what);
 	char line[512];
 	FILE *f;
 
 	f = fopen("/proc/self/smaps", "r");
 	if (!f)
-		return false;
+		return 0;
 	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2) {
 			inside = (uintptr_t)addr >= start && (uintptr_t)addr < end;
-		else if (inside && sscanf(line, "AnonHugePages: %lu", &kb) == 1)
-			break;
-		kb = 0;
+			continue;
+		}
+		if (inside && !strncmp(line, what, length) &&
+		    sscanf(line + length, ": %lu kB", &kb) == 1)
+			found = kb;
 	}
 	fclose(f);
-	return inside && kb;
+	return found;
+}
+
+bool dio_is_huge(const void *addr)
+{
+	return memory_line(addr, "AnonHugePages");
+}
+
+void *dio_map_clean(size_t size)
+{
+	int fd = memfd_create("clean", MFD_CLOEXEC);
+	void *mem;
+
+	if (fd < 0 || ftruncate(fd, size))
+		dio_die("memfd: %s\n", strerror(errno));
+	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (mem == MAP_FAILED)
+		dio_die("mmap of %zu: %s\n", size, strerror(errno));
+	close(fd);
+	/* As by loads: pages are there, and none is dirty. */
+	if (madvise(mem, size, MADV_POPULATE_READ))
+		dio_die("MADV_POPULATE_READ: %s\n", strerror(errno));
+	return mem;
+}
+
+size_t dio_dirty(const void *mem)
+{
+	return (memory_line(mem, "Private_Dirty") + memory_line(mem, "Shared_Dirty")) * 1024;
+}
+
+const char *dio_dirty_problem(const void *mem, size_t want)
+{
+	unsigned long long start = dio_now_ms();
+	static char problem[64];
+	size_t dirty;
+
+	/* What should not happen late happens within a moment. */
+	if (!want)
+		usleep(50 * 1000);
+	do
+		dirty = dio_dirty(mem);
+	while (dirty != want && want && !dio_expired(start));
+	if (dirty == want)
+		return NULL;
+	snprintf(problem, sizeof(problem), "%zu bytes are dirty instead of %zu", dirty, want);
+	return problem;
+}
+
+const char *dio_dirty_io(int fd, bool write)
+{
+	size_t size = 4 * dio_page_size;
+	void *mem = dio_map_clean(size);
+	const char *why = dio_dirty_problem(mem, 0);
+	ssize_t n = write ? pwrite(fd, mem, size, 0) : pread(fd, mem, size, 0);
+
+	if (!why && n != size)
+		why = n < 0 ? strerror(errno) : "fewer bytes than asked for";
+	if (!why)
+		why = dio_dirty_problem(mem, write ? 0 : size);
+	munmap(mem, size);
+	return why;
 }

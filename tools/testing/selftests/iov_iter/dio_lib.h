@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What the direct I/O tests share: block devices whose reads can be held in
- * flight and file systems on them (dio_disk.c), results, memory and the counters
- * of pins (dio_lib.c).
+ * flight and file systems on them (dio_disk.c), servers that export those
+ * (dio_net.c, dio_smb.c), results, memory and the counters of pins (dio_lib.c).
  *
  * Every function that returns nothing reports a failed set-up itself and ends
  * the test; whatever it had set up is taken down on exit.
@@ -28,6 +28,16 @@
 /* All I/O of the tests falls on the first DIO_FILE_SIZE bytes of a target. */
 #define DIO_FILE_SIZE		(4 * DIO_MIB)
 
+/* Who has the file system that a target is a file of */
+enum dio_server {
+	DIO_LOCAL,
+	DIO_NFS3,
+	DIO_NFS4,
+	/* from here on SMB */
+	DIO_SMB,
+	DIO_KSMBD,
+};
+
 /**
  * struct dio_target - what I/O is done to: a block device, or a file on it
  * @name: as it appears in the names of results
@@ -37,9 +47,13 @@
  * @block: what positions, lengths and addresses must be multiples of, in bytes
  * @size: of the device or file system, in bytes
  * @holdable: dio_hold() keeps reads in flight
+ * @held_as_whole: it keeps writes in flight, too
  * @append: can only be written at its end (a sequential zone)
  * @buffered_writes: the file system reads directly, but does not write so
  * @zeroes: a write from unmapped memory leaves zeros in the rest of its blocks
+ * @server: from which @dir is mounted
+ * @server_path: where the server has what is at @path, if there is one
+ * @io_size: how much the client asks of a server at a time; 0 for what it likes
  * @skip: why the target is not available, or NULL if it is
  */
 struct dio_target {
@@ -50,9 +64,13 @@ struct dio_target {
 	unsigned int block;
 	unsigned long long size;
 	bool holdable;
+	bool held_as_whole;
 	bool append;
 	bool buffered_writes;
 	bool zeroes;
+	enum dio_server server;
+	char server_path[80];
+	unsigned int io_size;
 	const char *skip;
 };
 
@@ -73,7 +91,11 @@ const char *dio_disk_path(void);
  */
 unsigned int dio_nr_targets(void);
 const char *dio_target_name(unsigned int id);
+bool dio_target_is_network(unsigned int id);
 unsigned int dio_target_block(unsigned int id);
+
+/* From here on file systems of servers are targets, too; "-t" names them anyway. */
+void dio_target_network(void);
 
 /* Option "-t NAME[,NAME...]": only these targets count from then on.  False: unknown. */
 bool dio_target_select(const char *names);
@@ -87,7 +109,8 @@ void dio_target_close(struct dio_target *t);
 
 /*
  * Between these two, reads submitted to the target stay in flight: the device
- * below it keeps them until release() makes it pass them on.
+ * below it keeps them until release() makes it pass them on.  A server's cache of
+ * the target is emptied, for its reads to get there.
  */
 void dio_hold(void);
 void dio_release(void);
@@ -100,6 +123,20 @@ unsigned int dio_held(void);
  * hence nobody still submits.  False if that did not come about.
  */
 bool dio_wait_held(void);
+
+/**
+ * struct dio_daemon - who serves a target that is no block device
+ * @open: start, and set the directory of the target; why it cannot be, or NULL
+ * @close: end; the target is unmounted
+ * @hold: as dio_hold() and dio_release(); NULL if nothing can be held
+ * @held: as dio_held()
+ */
+struct dio_daemon {
+	const char *(*open)(struct dio_target *t);
+	void (*close)(void);
+	void (*hold)(bool hold);
+	unsigned int (*held)(void);
+};
 
 /* A device of the device mapper, and a line of its table */
 struct dio_dm {
@@ -123,6 +160,48 @@ int dio_dm_remove(struct dio_dm *dm);
 int dio_delay_open(const char *device, unsigned long long sectors);
 void dio_delay_close(void);
 const char *dio_delay_path(void);
+
+/* Of what is on the delay device, fail reads of these @nr sectors; 0: of none. */
+void dio_break_reads(unsigned long long first, unsigned long long nr);
+
+/*
+ * A server in this machine that exports the directory @dir, and its file system,
+ * mounted at @dir.  These two return why there is none, or NULL.
+ */
+const char *dio_server_start(enum dio_server kind, const char *dir);
+const char *dio_server_mount(char *dir, unsigned int io_size);
+void dio_server_stop(void);
+
+/*
+ * Have so many threads serve, where that can be told.  With 0 the server ends, NFS
+ * when what its threads are at is done, and is to be started anew with
+ * dio_server_run(); its clients come back to it then.
+ */
+void dio_server_threads(unsigned int nr);
+void dio_server_run(void);
+
+/*
+ * A thread of the NFS server keeps pages that it has sent until it sends others.
+ * Have them all let go of what they have of the file system at @dir.
+ */
+void dio_server_let_go(const char *dir);
+
+/* How many calls of a procedure, READ or WRITE, the client at @dir has made */
+unsigned long long dio_client_calls(const char *dir, const char *procedure);
+
+/* Does somebody listen on this TCP port of 127.0.0.1? */
+bool dio_port_answers(unsigned short port);
+
+/* The same for SMB, by which the functions above do it; pause is for smbd only. */
+#define DIO_SMB_PORT	445
+
+const char *dio_smb_start(enum dio_server kind, const char *dir);
+void dio_smb_stop(void);
+void dio_smb_run(void);
+void dio_smb_end(void);
+void dio_smb_pause(bool pause);
+int dio_smb_mount(const char *dir, unsigned int io_size);
+unsigned long long dio_smb_calls(const char *what);
 
 /* Size of a block device in sectors of 512 bytes, and its logical block */
 int dio_device_size(const char *path, unsigned long long *sectors, unsigned int *block);
@@ -175,6 +254,21 @@ size_t dio_below(size_t n);
 void *dio_map(size_t size, size_t align, bool huge);
 /* Whether huge pages back the memory at @addr. */
 bool dio_is_huge(const void *addr);
+
+/*
+ * Shared memory of @size bytes that is mapped writable, is zero, and is clean until
+ * somebody stores to it, or marks it dirty because he wrote to it in another way.
+ */
+void *dio_map_clean(size_t size);
+/* How many bytes of it are dirty */
+size_t dio_dirty(const void *mem);
+/*
+ * Why not @want bytes of it are dirty, or NULL.  Waits for as many to become so:
+ * a read may return before the last of those who hold its pages lets go of them.
+ */
+const char *dio_dirty_problem(const void *mem, size_t want);
+/* The same of a pread() or pwrite() of such memory, at the start of a file */
+const char *dio_dirty_io(int fd, bool write);
 
 void dio_full_pread(int fd, void *buf, size_t len, off_t pos);
 void dio_full_pwrite(int fd, const void *buf, size_t len, off_t pos);

@@ -1,0 +1,674 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * AF_ALG: user memory that ciphers write to (recvmsg of cbc(aes) and gcm(aes)) and
+ * that a hash reads (sendmsg of sha256), against what the library nettle makes of
+ * the same data.  What is sent to a cipher is copied by the kernel.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <libaio.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <linux/if_alg.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include <nettle/aes.h>
+#include <nettle/cbc.h>
+#include <nettle/gcm.h>
+#include <nettle/sha2.h>
+
+#include "dio_lib.h"
+
+#define MAX_LENGTH	(256 * 1024UL)
+#define LARGE_LENGTH	(16 * DIO_MIB)	/* of a hash */
+#define QUEUE_LENGTH	(128 * 1024UL)	/* what a cipher takes before it is read */
+#define ASSOC_LENGTH	20UL
+#define TAG_LENGTH	16UL
+#define UNTOUCHED	0xa5
+#define FORKS		50
+
+enum algorithm {
+	SHA256_HASH,
+	CBC,
+	GCM,
+	NR_ALGORITHMS,
+};
+
+static const struct {
+	const char *type, *name;
+} algorithms[NR_ALGORITHMS] = {
+	[SHA256_HASH]	= { "hash", "sha256" },
+	[CBC]		= { "skcipher", "cbc(aes)" },
+	[GCM]		= { "aead", "gcm(aes)" },
+};
+
+static const unsigned char key[16] = "0123456789abcdef";
+static const unsigned char iv[16] = "fedcba987654321";	/* GCM: the first 12 */
+
+static unsigned char *plain;	/* LARGE_LENGTH of data, page aligned */
+static unsigned char *cipher;	/* MAX_LENGTH of what nettle makes of it */
+static char problem[160];
+
+#define because(...) (snprintf(problem, sizeof(problem), __VA_ARGS__), problem)
+
+static void result(const char *name, const char *wrong)
+{
+	char full[96];
+
+	snprintf(full, sizeof(full), "alg %s", name);
+	dio_result(full, wrong ? wrong : dio_pins_problem(false));
+}
+
+static const char *not_result(ssize_t n, ssize_t want)
+{
+	if (n < 0)
+		n = -errno;
+	if (n == want)
+		return NULL;
+	if (n < 0)
+		return because("%s, expected %zd", strerror(-n), want);
+	return because("%zd, expected %zd", n, want);
+}
+
+static const char *differ(const unsigned char *got, const unsigned char *want, size_t length)
+{
+	size_t i;
+
+	if (!memcmp(got, want, length))
+		return NULL;
+	for (i = 0; got[i] == want[i]; i++)
+		;
+	return because("byte %zu of %zu is %02x instead of %02x", i, length, got[i], want[i]);
+}
+
+/* The socket that the algorithm is chosen with, or a negative errno */
+static int bind_algorithm(enum algorithm a)
+{
+	struct sockaddr_alg address = { .salg_family = AF_ALG };
+	int fd, ret = 0;
+
+	strcpy((char *)address.salg_type, algorithms[a].type);
+	strcpy((char *)address.salg_name, algorithms[a].name);
+	fd = socket(AF_ALG, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) ||
+	    (a != SHA256_HASH && setsockopt(fd, SOL_ALG, ALG_SET_KEY, key, sizeof(key))) ||
+	    (a >= GCM && setsockopt(fd, SOL_ALG, ALG_SET_AEAD_AUTHSIZE, NULL, TAG_LENGTH)))
+		ret = -errno;
+	if (!ret)
+		return fd;
+	close(fd);
+	return ret;
+}
+
+/* The socket that data goes through */
+static int open_algorithm(enum algorithm a)
+{
+	int fd, bound = bind_algorithm(a);
+
+	if (bound < 0)
+		dio_die("%s: %s\n", algorithms[a].name, strerror(-bound));
+	fd = accept4(bound, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0)
+		dio_die("%s: accept: %s\n", algorithms[a].name, strerror(errno));
+	close(bound);
+	return fd;
+}
+
+/* Send to a cipher: the first time with what to do */
+static ssize_t feed(int fd, enum algorithm a, bool encrypt, const void *data, size_t length,
+		    bool first, bool more)
+{
+	unsigned int iv_length = a == CBC ? 16 : 12;
+	char control[CMSG_SPACE(4) + CMSG_SPACE(4 + 16) + CMSG_SPACE(4)] = { 0 };
+	struct iovec iov = { (void *)data, length };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *c;
+	struct af_alg_iv *to;
+
+	if (first) {
+		msg.msg_control = control;
+		msg.msg_controllen = CMSG_SPACE(4) + CMSG_SPACE(4 + iv_length) +
+				     (a == CBC ? 0 : CMSG_SPACE(4));
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_ALG;
+		c->cmsg_type = ALG_SET_OP;
+		c->cmsg_len = CMSG_LEN(4);
+		*(unsigned int *)CMSG_DATA(c) = encrypt ? ALG_OP_ENCRYPT : ALG_OP_DECRYPT;
+		c = CMSG_NXTHDR(&msg, c);
+		c->cmsg_level = SOL_ALG;
+		c->cmsg_type = ALG_SET_IV;
+		c->cmsg_len = CMSG_LEN(4 + iv_length);
+		to = (struct af_alg_iv *)CMSG_DATA(c);
+		to->ivlen = iv_length;
+		memcpy(to->iv, iv, iv_length);
+		if (a != CBC) {
+			c = CMSG_NXTHDR(&msg, c);
+			c->cmsg_level = SOL_ALG;
+			c->cmsg_type = ALG_SET_AEAD_ASSOCLEN;
+			c->cmsg_len = CMSG_LEN(4);
+			*(unsigned int *)CMSG_DATA(c) = ASSOC_LENGTH;
+		}
+	}
+	return sendmsg(fd, &msg, more ? MSG_MORE : 0);
+}
+
+/* What nettle makes of the first @length bytes of @plain, in @cipher */
+static void expect_cbc(size_t length)
+{
+	struct CBC_CTX(struct aes128_ctx, AES_BLOCK_SIZE) cbc;
+
+	aes128_set_encrypt_key(&cbc.ctx, key);
+	CBC_SET_IV(&cbc, iv);
+	CBC_ENCRYPT(&cbc, aes128_encrypt, length, cipher, plain);
+}
+
+/* The data that is only authenticated, the rest encrypted, the tag behind it */
+static void expect_gcm(size_t length)
+{
+	struct gcm_aes128_ctx gcm;
+
+	gcm_aes128_set_key(&gcm, key);
+	gcm_aes128_set_iv(&gcm, 12, iv);
+	memcpy(cipher, plain, ASSOC_LENGTH);
+	gcm_aes128_update(&gcm, ASSOC_LENGTH, plain);
+	gcm_aes128_encrypt(&gcm, length - ASSOC_LENGTH, cipher + ASSOC_LENGTH,
+			   plain + ASSOC_LENGTH);
+	gcm_aes128_digest(&gcm, TAG_LENGTH, cipher + length);
+}
+
+/*
+ * 1. The hash: it reads user memory.
+ */
+static const char *digest_differs(int fd, const void *data, size_t length)
+{
+	unsigned char got[SHA256_DIGEST_SIZE], want[SHA256_DIGEST_SIZE];
+	struct sha256_ctx context;
+	const char *wrong;
+
+	sha256_init(&context);
+	sha256_update(&context, length, data);
+	sha256_digest(&context, sizeof(want), want);
+	wrong = not_result(read(fd, got, sizeof(got)), sizeof(got));
+	return wrong ? wrong : differ(got, want, sizeof(got));
+}
+
+static void test_hash_lengths(void)
+{
+	static const size_t lengths[] = {
+		0, 1, 511, 4096, 4097, 65536, 65537, DIO_MIB + 3, LARGE_LENGTH - 4096,
+	};
+	int fd = open_algorithm(SHA256_HASH);
+	const char *wrong = NULL;
+	unsigned int i, offset;
+
+	for (i = 0; i < ARRAY_SIZE(lengths) && !wrong; i++) {
+		for (offset = 0; offset < 3 && !wrong; offset++) {
+			wrong = not_result(send(fd, plain + offset, lengths[i], 0), lengths[i]);
+			if (!wrong)
+				wrong = digest_differs(fd, plain + offset, lengths[i]);
+		}
+	}
+	close(fd);
+	result("sha256, one send", wrong);
+}
+
+static void test_hash_chained(void)
+{
+	const size_t pieces[] = { 1, 4095, 4096, 0, 8192, 100, 70000, 3 };
+	int fd = open_algorithm(SHA256_HASH);
+	const char *wrong = NULL;
+	size_t done = 0;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(pieces) && !wrong; i++) {
+		wrong = not_result(send(fd, plain + done, pieces[i],
+					i + 1 < ARRAY_SIZE(pieces) ? MSG_MORE : 0), pieces[i]);
+		done += pieces[i];
+	}
+	if (!wrong)
+		wrong = digest_differs(fd, plain, done);
+	close(fd);
+	result("sha256, chained", wrong);
+}
+
+static void test_hash_segments(void)
+{
+	struct iovec iov[] = {
+		{ plain, 1 }, { plain + 1, 0 }, { plain + 1, 4095 }, { plain + 4096, 4096 },
+		{ plain + 8192, 0 }, { plain + 8192, 100000 }, { plain + 108192, 7 },
+	};
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = ARRAY_SIZE(iov) };
+	int fd = open_algorithm(SHA256_HASH);
+	const char *wrong;
+
+	wrong = not_result(sendmsg(fd, &msg, 0), 108199);
+	if (!wrong)
+		wrong = digest_differs(fd, plain, 108199);
+	close(fd);
+	result("sha256, several segments", wrong);
+}
+
+static void test_hash_memory(void)
+{
+	size_t half = 4 * dio_page_size;
+	unsigned char *mem = dio_map(2 * half, dio_page_size, false);
+	int fd = open_algorithm(SHA256_HASH);
+	const char *wrong;
+
+	memcpy(mem, plain, 2 * half);
+	mprotect(mem, 2 * half, PROT_READ);
+	wrong = not_result(send(fd, mem + 1, 2 * half - 1, 0), 2 * half - 1);
+	if (!wrong)
+		wrong = digest_differs(fd, plain + 1, 2 * half - 1);
+	result("sha256 of read-only memory", wrong);
+
+	munmap(mem + half, half);
+	result("sha256 of memory that ends",
+	       not_result(send(fd, mem + 1, 2 * half - 1, 0), half - 1));
+	munmap(mem, half);
+	wrong = not_result(send(fd, mem, half, 0), -EFAULT);
+	/* And the socket is as new. */
+	if (!wrong)
+		wrong = not_result(send(fd, plain, 10, 0), 10);
+	if (!wrong)
+		wrong = digest_differs(fd, plain, 10);
+	close(fd);
+	result("sha256 of unmapped memory", wrong);
+}
+
+/* Pages of a pipe, and of a file: they are handed on by reference. */
+static void test_hash_pages(void)
+{
+	int fd = open_algorithm(SHA256_HASH), file, fds[2];
+	size_t piped = 8 * dio_page_size, length = 100000;
+	const char *wrong;
+
+	if (pipe2(fds, O_CLOEXEC))
+		dio_die("pipe: %s\n", strerror(errno));
+	wrong = not_result(write(fds[1], plain, piped), piped);
+	if (!wrong)
+		wrong = not_result(splice(fds[0], NULL, fd, NULL, piped, 0), piped);
+	if (!wrong)
+		wrong = digest_differs(fd, plain, piped);
+	close(fds[0]);
+	close(fds[1]);
+	result("sha256 of a pipe", wrong);
+
+	file = memfd_create("dio_alg", MFD_CLOEXEC);
+	if (file < 0 || write(file, plain, length) != length || lseek(file, 0, SEEK_SET))
+		dio_die("memfd: %s\n", strerror(errno));
+	wrong = not_result(sendfile(fd, file, NULL, length), length);
+	if (!wrong)
+		wrong = digest_differs(fd, plain, length);
+	close(file);
+	close(fd);
+	result("sha256 of a file", wrong);
+}
+
+/*
+ * 2. The ciphers: they write to user memory.
+ */
+static size_t out_length(enum algorithm a, bool encrypt, size_t length)
+{
+	if (a == CBC)
+		return length;
+	return encrypt ? length + TAG_LENGTH : length - TAG_LENGTH;
+}
+
+/*
+ * Encrypt or decrypt @length bytes, tag included, sent in pieces of @piece, to
+ * memory at @offset of a page.
+ */
+static const char *convert(enum algorithm a, bool encrypt, size_t length, size_t piece,
+			   size_t offset)
+{
+	size_t out = out_length(a, encrypt, length), done, size, n;
+	const unsigned char *from = encrypt ? plain : cipher;
+	const unsigned char *want = encrypt ? cipher : plain;
+	int fd = open_algorithm(a);
+	const char *wrong = NULL;
+	unsigned char *mem;
+
+	size = (offset + out + 2 * dio_page_size - 1) & ~(dio_page_size - 1);
+	mem = dio_map(size, dio_page_size, false);
+	memset(mem, UNTOUCHED, size);
+	for (done = 0; done < length && !wrong; done += n) {
+		n = length - done < piece ? length - done : piece;
+		wrong = not_result(feed(fd, a, encrypt, from + done, n, !done,
+					done + n < length), n);
+	}
+	if (!wrong)
+		wrong = not_result(read(fd, mem + offset, out), out);
+	if (!wrong)
+		wrong = differ(mem + offset, want, out);
+	for (n = 0; n < size && !wrong; n++)
+		if ((n < offset || n >= offset + out) && mem[n] != UNTOUCHED)
+			wrong = "bytes around what was read were written to";
+	munmap(mem, size);
+	close(fd);
+	return wrong;
+}
+
+static void test_cipher(enum algorithm a, bool encrypt)
+{
+	static const size_t lengths[] = { 32, 4096, 4112, 65536, QUEUE_LENGTH - 64 };
+	const size_t offsets[] = { 0, 1, dio_page_size - 1 };
+	const char *wrong = NULL;
+	unsigned int i, k;
+	size_t length;
+	char name[64];
+
+	for (i = 0; i < ARRAY_SIZE(lengths) && !wrong; i++) {
+		length = lengths[i];
+		if (a == CBC) {
+			expect_cbc(length);
+		} else {
+			expect_gcm(length);
+			if (!encrypt)
+				length += TAG_LENGTH;
+		}
+		for (k = 0; k < ARRAY_SIZE(offsets) && !wrong; k++)
+			wrong = convert(a, encrypt, length, length, offsets[k]);
+		if (!wrong)
+			wrong = convert(a, encrypt, length, 1000, 16);
+	}
+	snprintf(name, sizeof(name), "%s, %s", algorithms[a].name,
+		 encrypt ? "encrypt" : "decrypt");
+	result(name, wrong);
+}
+
+/* What is sent at once is read in parts, each by several segments. */
+static void test_parts(void)
+{
+	unsigned char *mem = dio_map(MAX_LENGTH, dio_page_size, false);
+	int fd = open_algorithm(CBC);
+	size_t length = 65536, done;
+	const char *wrong;
+
+	expect_cbc(length);
+	memset(mem, UNTOUCHED, MAX_LENGTH);
+	wrong = not_result(feed(fd, CBC, true, plain, length, true, false), length);
+	for (done = 0; done < length && !wrong; done += 16384) {
+		struct iovec iov[] = {
+			{ mem + done, 5 }, { mem + done + 5, 0 }, { mem + done + 5, 4091 },
+			{ mem + done + 4096, 8192 }, { mem + done + 12288, 4096 },
+		};
+
+		wrong = not_result(readv(fd, iov, ARRAY_SIZE(iov)), 16384);
+	}
+	if (!wrong)
+		wrong = differ(mem, cipher, length);
+	munmap(mem, MAX_LENGTH);
+	close(fd);
+	result("cbc(aes), several segments", wrong);
+}
+
+/*
+ * A read that fails takes nothing: the data is there for the next one.  What was
+ * pinned before the memory ended is to be released.
+ */
+static void test_cipher_memory(enum algorithm a)
+{
+	size_t half = 4 * dio_page_size, length = 2 * half - 64, out;
+	unsigned char *mem = dio_map(2 * half, dio_page_size, false);
+	unsigned char *good = dio_map(2 * half, dio_page_size, false);
+	static const char * const names[] = { "read-only memory", "memory that ends",
+					      "two segments, the second read-only" };
+	int fd = open_algorithm(a);
+	const char *wrong;
+	char name[80];
+	unsigned int i;
+
+	if (a == CBC)
+		expect_cbc(length);
+	else
+		expect_gcm(length);
+	out = out_length(a, true, length);
+	memset(mem, UNTOUCHED, 2 * half);
+	wrong = not_result(feed(fd, a, true, plain, length, true, false), length);
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		struct iovec iov[] = { { good, half }, { mem + half, half } };
+
+		if (i == 0)
+			mprotect(mem, 2 * half, PROT_READ);
+		else
+			munmap(mem + half, half);
+		if (!wrong && i < 2)
+			wrong = not_result(read(fd, mem + 1, out), -EFAULT);
+		else if (!wrong)
+			wrong = not_result(readv(fd, iov, 2), -EFAULT);
+		if (!wrong && (mem[0] != UNTOUCHED || mem[half - 1] != UNTOUCHED))
+			wrong = "memory was written to";
+		snprintf(name, sizeof(name), "%s into %s", algorithms[a].name, names[i]);
+		result(name, wrong);
+		if (i == 0)
+			mprotect(mem, 2 * half, PROT_READ | PROT_WRITE);
+	}
+	if (!wrong)
+		wrong = not_result(read(fd, good, out), out);
+	if (!wrong)
+		wrong = differ(good, cipher, out);
+	munmap(mem, half);
+	munmap(good, 2 * half);
+	close(fd);
+	snprintf(name, sizeof(name), "%s, read again after these", algorithms[a].name);
+	result(name, wrong);
+}
+
+static void test_forged(void)
+{
+	unsigned char *mem = dio_map(MAX_LENGTH, dio_page_size, false);
+	int fd = open_algorithm(GCM);
+	size_t length = 20000;
+	const char *wrong;
+
+	expect_gcm(length);
+	cipher[length] ^= 1;
+	wrong = not_result(feed(fd, GCM, false, cipher, length + TAG_LENGTH, true, false),
+			   length + TAG_LENGTH);
+	if (!wrong)
+		wrong = not_result(read(fd, mem, length), -EBADMSG);
+	munmap(mem, MAX_LENGTH);
+	close(fd);
+	result("gcm(aes), a forged tag", wrong);
+}
+
+/* By the path that need not wait, though this cipher is done when it returns */
+static void test_aio(void)
+{
+	unsigned char *mem = dio_map(MAX_LENGTH, dio_page_size, false);
+	struct iocb iocb, *list = &iocb;
+	int i, fd = open_algorithm(GCM);
+	const char *wrong = NULL;
+	struct io_event event;
+	io_context_t aio = 0;
+	size_t length = 60000;
+
+	expect_gcm(length);
+	if (io_setup(1, &aio))
+		dio_die("io_setup: %s\n", strerror(errno));
+	for (i = 0; i < 20 && !wrong; i++) {
+		memset(mem, UNTOUCHED, MAX_LENGTH);
+		wrong = not_result(feed(fd, GCM, true, plain, length, true, false), length);
+		io_prep_pread(&iocb, fd, mem + 512, length + TAG_LENGTH, 0);
+		if (io_submit(aio, 1, &list) != 1 ||
+		    io_getevents(aio, 1, 1, &event, NULL) != 1)
+			dio_die("aio: %s\n", strerror(errno));
+		if (!wrong && event.res != length + TAG_LENGTH)
+			wrong = because("the read gave %ld", (long)event.res);
+		if (!wrong)
+			wrong = differ(mem + 512, cipher, length + TAG_LENGTH);
+	}
+	io_destroy(aio);
+	munmap(mem, MAX_LENGTH);
+	close(fd);
+	result("gcm(aes), aio", wrong);
+}
+
+/* One thread decrypts, this one forks and stores around what is read. */
+struct reader {
+	int fd;
+	unsigned char *mem;
+	size_t length;
+	atomic_bool done;
+	ssize_t n;
+};
+
+static void *reader_thread(void *arg)
+{
+	struct reader *r = arg;
+
+	r->n = read(r->fd, r->mem, r->length);
+	r->done = true;
+	return NULL;
+}
+
+static void test_fork(void)
+{
+	size_t length = QUEUE_LENGTH - 1024;
+	unsigned char *mem = dio_map(MAX_LENGTH, dio_page_size, false);
+	struct reader r = { .mem = mem + 512, .length = length };
+	const char *wrong = NULL;
+	pthread_t thread;
+	pid_t pid;
+	int i;
+
+	expect_cbc(length);
+	for (i = 0; i < FORKS && !wrong; i++) {
+		memset(mem, UNTOUCHED, MAX_LENGTH);
+		r.fd = open_algorithm(CBC);
+		r.done = false;
+		wrong = not_result(feed(r.fd, CBC, false, cipher, length, true, false), length);
+		if (pthread_create(&thread, NULL, reader_thread, &r))
+			dio_die("no thread\n");
+		do {
+			pid = fork();
+			if (!pid)
+				_exit(0);
+			mem[0]++;
+			mem[512 + length]++;
+			if (pid > 0)
+				waitpid(pid, NULL, 0);
+		} while (!r.done);
+		pthread_join(thread, NULL);
+		if (!wrong && r.n != length)
+			wrong = because("%zd bytes were read", r.n);
+		if (!wrong)
+			wrong = differ(r.mem, plain, length);
+		close(r.fd);
+	}
+	munmap(mem, MAX_LENGTH);
+	result("cbc(aes), fork() and stores during reads", wrong);
+}
+
+/*
+ * 3. Are there pins?
+ */
+static void test_pins(enum algorithm a)
+{
+	unsigned long long before = dio_pins_acquired(), taken;
+	size_t pages = 8, length = pages * dio_page_size;
+	unsigned char *mem = dio_map(length, dio_page_size, false);
+	int fd = open_algorithm(a);
+	const char *wrong = NULL;
+	char name[64];
+
+	memset(mem, 0, length);
+	if (a == SHA256_HASH)
+		wrong = not_result(send(fd, mem, length, 0), length);
+	else
+		wrong = not_result(feed(fd, a, true, plain, length - (a == CBC ? 0 : TAG_LENGTH),
+					true, false), length - (a == CBC ? 0 : TAG_LENGTH));
+	if (!wrong && a != SHA256_HASH)
+		wrong = not_result(read(fd, mem, length), length);
+	taken = dio_pins_acquired() - before;
+	if (!wrong && taken != pages)
+		wrong = because("%llu pins were taken of %zu pages", taken, pages);
+	close(fd);
+	munmap(mem, length);
+	snprintf(name, sizeof(name), "%s pins what it %s", algorithms[a].name,
+		 a == SHA256_HASH ? "reads" : "writes to");
+	result(name, wrong);
+}
+
+/* The operation writes to what read() is given, and a hash reads what send() is given. */
+static void test_dirty(enum algorithm a)
+{
+	size_t length = 8 * dio_page_size, fed = length - (a == GCM ? TAG_LENGTH : 0);
+	unsigned char *mem = dio_map_clean(length);
+	int fd = open_algorithm(a);
+	const char *wrong;
+	char name[64];
+
+	if (a == SHA256_HASH) {
+		wrong = not_result(send(fd, mem, length, 0), length);
+	} else {
+		wrong = not_result(feed(fd, a, true, plain, fed, true, false), fed);
+		if (!wrong)
+			wrong = not_result(read(fd, mem, length), length);
+	}
+	if (!wrong)
+		wrong = dio_dirty_problem(mem, a == SHA256_HASH ? 0 : length);
+	close(fd);
+	munmap(mem, length);
+	snprintf(name, sizeof(name), "%s %s", algorithms[a].name, a == SHA256_HASH ?
+		 "leaves clean what it reads" : "marks dirty what it writes to");
+	result(name, wrong);
+}
+
+#define NR_RESULTS	(3 + 3 + 2 + 4 + 1 + 2 * 4 + 1 + 1 + 1 + 3 + 3 + 1)
+
+int main(void)
+{
+	enum algorithm a;
+	int fd, encrypt;
+	size_t i;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	dio_page_size = sysconf(_SC_PAGESIZE);
+	ksft_print_header();
+	for (a = 0; a <= GCM; a++) {
+		fd = bind_algorithm(a);
+		if (fd < 0)
+			ksft_exit_skip("no %s: %s\n", algorithms[a].name, strerror(-fd));
+		close(fd);
+	}
+	ksft_set_plan(NR_RESULTS);
+	plain = dio_map(LARGE_LENGTH, dio_page_size, false);
+	cipher = dio_map(MAX_LENGTH, dio_page_size, false);
+	dio_random_seed(1);
+	for (i = 0; i < LARGE_LENGTH; i += sizeof(unsigned long long))
+		*(unsigned long long *)(plain + i) = dio_random();
+	dio_pins_start();
+
+	test_hash_lengths();
+	test_hash_chained();
+	test_hash_segments();
+	test_hash_memory();
+	test_hash_pages();
+	for (a = CBC; a <= GCM; a++)
+		for (encrypt = 0; encrypt <= 1; encrypt++)
+			test_cipher(a, encrypt);
+	test_parts();
+	test_cipher_memory(CBC);
+	test_cipher_memory(GCM);
+	test_forged();
+	test_aio();
+	test_fork();
+	for (a = SHA256_HASH; a <= GCM; a++)
+		test_pins(a);
+	for (a = SHA256_HASH; a <= GCM; a++)
+		test_dirty(a);
+	dio_result("pins taken are released", dio_pins_problem(true));
+	ksft_finished();
+}

@@ -1,0 +1,987 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Direct I/O over a network file system, where it differs from that to a disk: any
+ * alignment, a server that reads less or fails, a wait that a signal ends while the
+ * I/O goes on, requests that are smaller than a page or sent once more.
+ *
+ * Servers run in this machine.  What they are asked for is held in flight by the
+ * disk below, or by a server that has a single thread, which is held.  smbd can
+ * be stopped.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "dio_lib.h"
+
+#define GUARD		4096		/* bytes around a buffer that must not change */
+#define UNTOUCHED	0xa5		/* never a dio_pattern() */
+#define OTHERS_SIZE	(64 * DIO_MIB)
+#define XDR_PAD		3		/* a reply is a multiple of four bytes */
+#define LEAK_TRIES	20
+#define SPLICE_SIZE	(4 * 4096)
+
+static char problem[160];
+
+/* What a file is to hold from @pos on; another @kind differs everywhere. */
+static void fill(unsigned char *buf, size_t len, off_t pos, unsigned int kind)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		buf[i] = dio_pattern(pos + i) ^ kind;
+}
+
+static const char *compare(const unsigned char *buf, size_t len, off_t pos, unsigned int kind)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if (buf[i] != (dio_pattern(pos + i) ^ kind))
+			break;
+	if (i == len)
+		return NULL;
+	snprintf(problem, sizeof(problem), "byte %zu of %zu is %#x, not %#x",
+		 i, len, buf[i], dio_pattern(pos + i) ^ kind);
+	return problem;
+}
+
+static const char *unchanged(const unsigned char *buf, size_t len, const char *where)
+{
+	size_t i;
+
+	for (i = 0; i < len && buf[i] == UNTOUCHED; i++)
+		;
+	if (i == len)
+		return NULL;
+	snprintf(problem, sizeof(problem), "byte %zu %s was written to", i, where);
+	return problem;
+}
+
+static const char *result(ssize_t n, ssize_t want)
+{
+	if (n == want)
+		return NULL;
+	snprintf(problem, sizeof(problem), "%zd instead of %zd%s%s", n, want,
+		 n < 0 ? ": " : "", n < 0 ? strerror(errno) : "");
+	return problem;
+}
+
+/* The server's own view of the file, through its page cache */
+static const char *server_has(const struct dio_target *t, size_t len, off_t pos, unsigned int kind)
+{
+	unsigned char *buf = dio_map(len, dio_page_size, false);
+	int fd = open(t->server_path, O_RDONLY | O_CLOEXEC);
+	const char *why;
+
+	if (fd < 0)
+		dio_die("%s: %s\n", t->server_path, strerror(errno));
+	dio_full_pread(fd, buf, len, pos);
+	close(fd);
+	why = compare(buf, len, pos, kind);
+	munmap(buf, len);
+	return why;
+}
+
+/* The file as dio_target_open() left it, for the next test */
+static void restore(const struct dio_target *t)
+{
+	unsigned char *buf = dio_map(DIO_FILE_SIZE, dio_page_size, false);
+	int fd = t->fd;
+
+	fill(buf, DIO_FILE_SIZE, 0, 0);
+	if (ftruncate(t->fd, DIO_FILE_SIZE))
+		dio_die("%s: %s\n", t->path, strerror(errno));
+	/* A client of small requests would take seconds for it. */
+	if (t->io_size)
+		fd = open(t->server_path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		dio_die("%s: %s\n", t->server_path, strerror(errno));
+	dio_full_pwrite(fd, buf, DIO_FILE_SIZE, 0);
+	if (t->io_size)
+		close(fd);
+	munmap(buf, DIO_FILE_SIZE);
+}
+
+/* Lengths, positions in the file and in the first page, as no disk takes them */
+static const struct shape {
+	size_t length;
+	off_t pos;
+	unsigned int offset;
+	bool large;
+} shapes[] = {
+	{ 1, 0, 0 },
+	{ 1, 4095, 4095 },
+	{ 511, 1, 3 },
+	{ 513, 4000, 3900 },
+	{ 4095, 4097, 1 },
+	{ 4096, 1, 0 },
+	{ 4097, 8191, 4095 },
+	{ 65537, 12345, 77 },
+	{ DIO_MIB + 1, 1000003, 2049 },
+	{ 16 * DIO_MIB, 0, 513, .large = true },
+};
+
+static void run_shape(const struct dio_target *t, const struct shape *s, bool write)
+{
+	size_t size = s->offset + s->length + 2 * GUARD;
+	unsigned char *mem, *buf;
+	const char *why = t->skip;
+	char name[96];
+
+	snprintf(name, sizeof(name), "%s %s of %zu at %lld, memory at %u", t->name,
+		 write ? "pwrite" : "pread", s->length, (long long)s->pos, s->offset);
+	if (!why && s->large && t->io_size)
+		why = "too many requests of that size";
+	if (why)
+		return dio_result_skip(name, why);
+
+	mem = dio_map(size, dio_page_size, false);
+	memset(mem, UNTOUCHED, size);
+	buf = mem + GUARD + s->offset;
+	if (s->large) {
+		fill(buf, s->length, s->pos, 0);
+		dio_full_pwrite(t->fd, buf, s->length, s->pos);
+		memset(mem, UNTOUCHED, size);
+	}
+	if (write) {
+		fill(buf, s->length, s->pos, 0x40);
+		why = result(pwrite(t->fd, buf, s->length, s->pos), s->length);
+		if (!why)
+			why = compare(buf, s->length, s->pos, 0x40);
+		if (!why)
+			why = server_has(t, s->length, s->pos, 0x40);
+		if (!why && s->pos)
+			why = server_has(t, s->pos, 0, 0);
+		if (!why && s->pos + s->length < DIO_FILE_SIZE)
+			why = server_has(t, DIO_FILE_SIZE - s->pos - s->length,
+					 s->pos + s->length, 0);
+	} else {
+		why = result(pread(t->fd, buf, s->length, s->pos), s->length);
+		if (!why)
+			why = compare(buf, s->length, s->pos, 0);
+	}
+	if (!why)
+		why = unchanged(mem, buf - mem, "before the buffer");
+	if (!why)
+		why = unchanged(buf + s->length, mem + size - buf - s->length,
+				"behind the buffer");
+	munmap(mem, size);
+	if (write || s->large)
+		restore(t);
+	dio_result(name, why);
+}
+
+/* Segments in one page, that join, that are empty, and that begin and end anywhere */
+static void run_segments(const struct dio_target *t, bool write)
+{
+	size_t page = dio_page_size, size = 16 * page, len = 0;
+	unsigned char *mem;
+	const char *why;
+	struct iovec iov[8];
+	off_t pos = 777;
+	char name[96];
+	int i;
+
+	snprintf(name, sizeof(name), "%s %s of segments of any alignment", t->name,
+		 write ? "pwritev" : "preadv");
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	mem = dio_map(size, page, false);
+	memset(mem, UNTOUCHED, size);
+	iov[0] = (struct iovec){ mem + 1, 10 };
+	iov[1] = (struct iovec){ mem + 11, 1 };
+	iov[2] = (struct iovec){ mem + 100, page - 100 };
+	iov[3] = (struct iovec){ mem, 0 };
+	iov[4] = (struct iovec){ mem + page, 3 * page };
+	iov[5] = (struct iovec){ mem + 5 * page, 2 * page + 17 };
+	iov[6] = (struct iovec){ mem + 9 * page - 1, 1 };
+	iov[7] = (struct iovec){ mem + 10 * page + 3, 3 * page };
+	for (i = 0; i < ARRAY_SIZE(iov); len += iov[i++].iov_len)
+		if (write)
+			fill(iov[i].iov_base, iov[i].iov_len, pos + len, 0x40);
+	if (write) {
+		why = result(pwritev(t->fd, iov, ARRAY_SIZE(iov), pos), len);
+		if (!why)
+			why = server_has(t, len, pos, 0x40);
+		restore(t);
+	} else {
+		why = result(preadv(t->fd, iov, ARRAY_SIZE(iov), pos), len);
+		for (i = 0, len = 0; i < ARRAY_SIZE(iov) && !why; len += iov[i++].iov_len)
+			why = compare(iov[i].iov_base, iov[i].iov_len, pos + len, 0);
+		if (!why)
+			why = unchanged(mem + 11 + 1, 100 - 12, "between segments");
+		if (!why)
+			why = unchanged(mem + 7 * page + 17, 2 * page - 18, "between segments");
+	}
+	munmap(mem, size);
+	dio_result(name, why);
+}
+
+/* More is asked for than the file has. */
+static void run_end(const struct dio_target *t)
+{
+	static const struct {
+		off_t pos;
+		size_t want;
+	} reads[] = {
+		{ 0, 5001 }, { 1, 5000 }, { 4095, 906 }, { 5000, 1 }, { 5001, 0 }, { 9000, 0 },
+	};
+	size_t len = 5 * dio_page_size;
+	unsigned char *mem;
+	const char *why = NULL;
+	char name[96];
+	int i;
+
+	snprintf(name, sizeof(name), "%s pread past the end is short", t->name);
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	mem = dio_map(len, dio_page_size, false);
+	if (ftruncate(t->fd, 5001))
+		dio_die("%s: %s\n", t->path, strerror(errno));
+	for (i = 0; i < ARRAY_SIZE(reads) && !why; i++) {
+		memset(mem, UNTOUCHED, len);
+		why = result(pread(t->fd, mem + 7, len - 7, reads[i].pos), reads[i].want);
+		if (!why)
+			why = compare(mem + 7, reads[i].want, reads[i].pos, 0);
+		if (!why)
+			why = unchanged(mem + 7 + reads[i].want + XDR_PAD,
+					len - 7 - reads[i].want - XDR_PAD, "past the end");
+	}
+	restore(t);
+	munmap(mem, len);
+	dio_result(name, why);
+}
+
+/* A pipe gets what there is, and no more. */
+static void run_splice_end(const struct dio_target *t)
+{
+	unsigned char buf[8192];
+	const char *why = NULL;
+	off_t pos = 4095;
+	int p[2], in_pipe;
+	char name[96];
+
+	snprintf(name, sizeof(name), "%s splice past the end is short", t->name);
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	if (pipe(p) || ftruncate(t->fd, 5001))
+		dio_die("%s: %s\n", t->path, strerror(errno));
+	why = result(splice(t->fd, &pos, p[1], NULL, 65536, 0), 906);
+	if (!why && (ioctl(p[0], FIONREAD, &in_pipe) || in_pipe != 906)) {
+		snprintf(problem, sizeof(problem), "%d bytes are in the pipe, 906 were read",
+			 in_pipe);
+		why = problem;
+	}
+	if (!why)
+		why = result(read(p[0], buf, sizeof(buf)), 906);
+	if (!why)
+		why = compare(buf, 906, 4095, 0);
+	close(p[0]);
+	close(p[1]);
+	restore(t);
+	dio_result(name, why);
+}
+
+/* What is in the page cache and not written back is what a direct read is to see. */
+static void run_cached(const struct dio_target *t, bool spliced)
+{
+	static unsigned char cached[4096], buf[4096];
+	int fd = open(t->path, O_RDWR | O_CLOEXEC), p[2];
+	const char *why = NULL;
+	off_t pos = 8192;
+	char name[96];
+
+	snprintf(name, sizeof(name), "%s %s sees what is in the page cache", t->name,
+		 spliced ? "splice" : "pread");
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	if (fd < 0 || pipe(p))
+		dio_die("%s: %s\n", t->path, strerror(errno));
+	fill(cached, sizeof(cached), pos, 1);
+	why = result(pwrite(fd, cached, sizeof(cached), pos), sizeof(cached));
+	if (!why && spliced)
+		why = result(splice(t->fd, &pos, p[1], NULL, sizeof(buf), 0), sizeof(buf));
+	if (!why && spliced)
+		why = result(read(p[0], buf, sizeof(buf)), sizeof(buf));
+	if (!why && !spliced)
+		why = result(pread(t->fd, buf, sizeof(buf), pos), sizeof(buf));
+	if (!why)
+		why = compare(buf, sizeof(buf), 8192, 1);
+	close(p[0]);
+	close(p[1]);
+	close(fd);
+	restore(t);
+	dio_result(name, why);
+}
+
+/* Memory that ends before the I/O does: as much as there is memory for is done. */
+static void run_unmapped(const struct dio_target *t, bool write, bool segments)
+{
+	size_t page = dio_page_size, there = 3 * page - 100;
+	unsigned char *mem;
+	const char *why;
+	struct iovec iov[2];
+	char name[96];
+	off_t pos = 4321;
+	ssize_t n;
+
+	snprintf(name, sizeof(name), "%s %s %s unmapped memory is short", t->name,
+		 write ? "pwrite" : "pread",
+		 segments ? "whose second segment is" : "that runs into");
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	mem = dio_map(4 * page, page, false);
+	memset(mem, UNTOUCHED, 3 * page);
+	munmap(mem + 3 * page, page);
+	if (write)
+		fill(mem + 100, there, pos, 0x40);
+	if (segments) {
+		there -= page;
+		iov[0] = (struct iovec){ mem + 100, there };
+		iov[1] = (struct iovec){ mem + 3 * page, page };
+	} else {
+		iov[0] = (struct iovec){ mem + 100, there + page };
+	}
+	n = write ? pwritev(t->fd, iov, 1 + segments, pos) : preadv(t->fd, iov, 1 + segments, pos);
+	why = result(n, there);
+	if (!why)
+		why = write ? server_has(t, there, pos, 0x40) : compare(mem + 100, there, pos, 0);
+	if (!why && write)
+		why = server_has(t, DIO_FILE_SIZE - pos - there, pos + there, 0);
+	if (!why && (write ? pwrite(t->fd, mem + 3 * page, page, pos) :
+		     pread(t->fd, mem + 3 * page, page, pos)) >= 0)
+		why = "there was no memory at all, and no error";
+	if (!why && errno != EFAULT)
+		why = strerror(errno);
+	munmap(mem, 3 * page);
+	if (write)
+		restore(t);
+	dio_result(name, why);
+}
+
+static void run_read_only(const struct dio_target *t)
+{
+	size_t len = 3 * dio_page_size;
+	unsigned char *mem;
+	const char *why;
+	char name[96];
+
+	snprintf(name, sizeof(name), "%s read-only memory is a source and no destination", t->name);
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	mem = dio_map(len, dio_page_size, false);
+	fill(mem, len, 99, 0x40);
+	mprotect(mem, len, PROT_READ);
+	why = result(pwrite(t->fd, mem, len, 99), len);
+	if (!why)
+		why = server_has(t, len, 99, 0x40);
+	if (!why && (pread(t->fd, mem, len, 5) != -1 || errno != EFAULT))
+		why = "a read into it has not ended in EFAULT";
+	if (!why)
+		why = compare(mem, len, 99, 0x40);
+	munmap(mem, len);
+	restore(t);
+	dio_result(name, why);
+}
+
+/* Who writes to memory marks it dirty, and who reads it does not. */
+static void run_dirty(const struct dio_target *t, bool write)
+{
+	const char *why = t->skip;
+	char name[96];
+
+	snprintf(name, sizeof(name), "%s %s", t->name, write ?
+		 "pwrite leaves clean what it writes" : "pread marks dirty what it reads into");
+	if (why)
+		return dio_result_skip(name, why);
+	why = dio_dirty_io(t->fd, write);
+	if (write)
+		restore(t);
+	dio_result(name, why);
+}
+
+/* A page that several requests have parts of is pinned once for each of them. */
+static void run_pins(const struct dio_target *t, bool write)
+{
+	size_t len = 16 * dio_page_size, pins, want = len / dio_page_size;
+	unsigned char *mem;
+	const char *why;
+	char name[96];
+
+	snprintf(name, sizeof(name), "%s %s pins what it %s", t->name,
+		 write ? "pwrite" : "pread", write ? "writes" : "reads into");
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	if (t->io_size && t->io_size < dio_page_size)
+		want = len / t->io_size;
+	mem = dio_map(len, dio_page_size, false);
+	fill(mem, len, 0, 0);
+	pins = dio_pins_acquired();
+	why = result(write ? pwrite(t->fd, mem, len, 0) : pread(t->fd, mem, len, 0), len);
+	pins = dio_pins_acquired() - pins;
+	if (!why && pins != want) {
+		snprintf(problem, sizeof(problem), "%zu pins were taken instead of %zu",
+			 pins, want);
+		why = problem;
+	}
+	munmap(mem, len);
+	dio_result(name, why);
+}
+
+/* Read to a pipe and away from there. */
+static const char *splice_away(const struct dio_target *t, unsigned int times)
+{
+	const char *why = NULL;
+	int p[2], null;
+
+	null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (null < 0 || pipe2(p, O_CLOEXEC))
+		dio_die("pipe: %s\n", strerror(errno));
+	while (times-- && !why) {
+		off_t pos = 0;
+
+		why = result(splice(t->fd, &pos, p[1], NULL, SPLICE_SIZE, 0), SPLICE_SIZE);
+		if (!why)
+			why = result(splice(p[0], NULL, null, NULL, SPLICE_SIZE, 0), SPLICE_SIZE);
+	}
+	close(p[0]);
+	close(p[1]);
+	close(null);
+	return why;
+}
+
+/*
+ * Pages that went into a pipe, and references of them, come back.  Others take memory
+ * meanwhile, but hardly a quarter of a page for each splice, and not many times in a
+ * row.  KASAN does: it keeps what is freed, now more and now less.
+ */
+static void run_splices(const struct dio_target *t)
+{
+	unsigned int try, times = t->io_size ? 50 : 200;
+	const char *why;
+	char name[96];
+	long gone = 0;
+
+	snprintf(name, sizeof(name), "%s splice leaves no page behind", t->name);
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	/* What is allocated once is allocated now. */
+	why = splice_away(t, times / 8);
+	for (try = 0; try < LEAK_TRIES && !why; try++) {
+		gone = dio_vmstat("nr_free_pages");
+		why = splice_away(t, times);
+		gone -= dio_vmstat("nr_free_pages");
+		if (gone < (long)(times / 4))
+			break;
+	}
+	if (!why && try == LEAK_TRIES) {
+		snprintf(problem, sizeof(problem), "LEAKED: %ld pages less after %u splices",
+			 gone, times);
+		why = problem;
+	}
+	dio_result(name, why);
+}
+
+/* The disk below the server cannot read a block: what is before it is read. */
+static void run_bad_block(const struct dio_target *t)
+{
+	/* ksmbd calls any error that it does not know a bad handle. */
+	int error = t->server == DIO_KSMBD ? EBADF : EIO;
+	int page = dio_page_size, fd, block = 4;
+	size_t len = 16 * page;
+	unsigned char *mem;
+	const char *why;
+	char name[96];
+	ssize_t n;
+
+	snprintf(name, sizeof(name), "%s pread over an error of the server's disk", t->name);
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	fd = open(t->server_path, O_RDWR | O_CLOEXEC);
+	if (fd < 0 || fsync(fd) || ioctl(fd, FIBMAP, &block) || !block)
+		dio_die("%s: where it is on the disk: %s\n", t->server_path, strerror(errno));
+	close(fd);
+	mem = dio_map(len, page, false);
+	memset(mem, UNTOUCHED, len);
+	/* Both: empties the server's cache. */
+	dio_hold();
+	dio_break_reads(block * 8ULL, 8);
+	n = pread(t->fd, mem, len, 0);
+	why = n > 0 ? result(n, 4 * 4096) : errno == error ? NULL : strerror(errno);
+	if (!why && n > 0)
+		why = compare(mem, n, 0, 0);
+	if (!why && (pread(t->fd, mem, len, 4 * 4096) != -1 || errno != error))
+		why = "no error where it is";
+	dio_break_reads(0, 0);
+	if (!why)
+		why = result(pread(t->fd, mem, len, 0), len);
+	if (!why)
+		why = compare(mem, len, 0, 0);
+	munmap(mem, len);
+	dio_result(name, why);
+}
+
+/* Has the process gone to sleep, not to be woken but by a fatal signal? */
+static bool waits(pid_t pid)
+{
+	unsigned long long start = dio_now_ms();
+	char path[40], stat[512], *state;
+
+	sprintf(path, "/proc/%d/stat", pid);
+	do {
+		if (dio_read_file(stat, sizeof(stat), path))
+			return false;
+		state = strrchr(stat, ')');
+		if (state && state[1] && state[2] == 'D')
+			return true;
+	} while (!dio_expired(start));
+	return false;
+}
+
+static bool dies(pid_t pid)
+{
+	unsigned long long start = dio_now_ms();
+	int status;
+
+	kill(pid, SIGKILL);
+	while (!waitpid(pid, &status, WNOHANG))
+		if (dio_expired(start))
+			return false;
+	return true;
+}
+
+enum killed {
+	KILLED_READ,
+	KILLED_SPLICE_OUT,	/* from the file into a pipe */
+	/* from here on they write */
+	KILLED_WRITE,
+	KILLED_SPLICE_IN,
+	NR_KILLED,
+};
+
+static const char * const killed_names[NR_KILLED] = {
+	[KILLED_READ]		= "pread",
+	[KILLED_SPLICE_OUT]	= "splice from the file",
+	[KILLED_WRITE]		= "pwrite",
+	[KILLED_SPLICE_IN]	= "splice into the file",
+};
+
+#define KILLED_READ_SIZE	(16 * 4096UL)	/* as much as a pipe has room for */
+
+/*
+ * Only what does not fit into the sockets is not sent when the waiter is killed.  A
+ * writer to SMB sends itself, and can't be killed until all is in there.
+ */
+static size_t killed_write_size(const struct dio_target *t)
+{
+	if (t->server >= DIO_SMB)
+		return KILLED_READ_SIZE;
+	return t->io_size ? 2 * DIO_MIB : 16 * DIO_MIB;
+}
+
+static void killed_child(const struct dio_target *t, enum killed way, int file)
+{
+	size_t size = way < KILLED_WRITE ? KILLED_READ_SIZE : killed_write_size(t);
+	unsigned char *mem = dio_map(size, dio_page_size, false);
+	off_t pos = 0;
+	int p[2];
+
+	fill(mem, size, 0, 0x40);
+	if (pipe(p) || fcntl(p[0], F_SETPIPE_SZ, size) < 0)
+		_exit(2);
+	switch (way) {
+	case KILLED_READ:
+		pread(t->fd, mem, size, 0);
+		break;
+	case KILLED_SPLICE_OUT:
+		splice(t->fd, &pos, p[1], NULL, size, 0);
+		break;
+	case KILLED_WRITE:
+		pwrite(file, mem, size, 0);
+		break;
+	default:
+		if (write(p[1], mem, size) != size)
+			_exit(2);
+		/* Only the pipe has these pages. */
+		munmap(mem, size);
+		splice(p[0], NULL, file, &pos, size, 0);
+	}
+	_exit(1);
+}
+
+static void *read_thread(void *arg)
+{
+	const struct dio_target *t = arg;
+	unsigned char byte;
+
+	return pread(t->fd, &byte, 1, 0) == 1 ? NULL : "the read that holds the server failed";
+}
+
+/* Wait until the server has all of a file, and look at it. */
+static const char *arrives(const char *path, size_t size)
+{
+	unsigned long long start = dio_now_ms();
+	unsigned char *buf = dio_map(size, dio_page_size, false);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	off_t so_far = 0;
+	const char *why;
+	struct stat st;
+
+	if (fd < 0)
+		dio_die("%s: %s\n", path, strerror(errno));
+	while (!fstat(fd, &st) && st.st_size < size && !dio_expired(start)) {
+		if (st.st_size > so_far)
+			start = dio_now_ms();
+		so_far = st.st_size;
+	}
+	/* What came first need not be the start of it. */
+	do {
+		if (pread(fd, buf, size, 0) != size)
+			why = "not all of it arrived";
+		else
+			why = compare(buf, size, 0, 0x40);
+	} while (why && !dio_expired(start));
+	close(fd);
+	munmap(buf, size);
+	return why;
+}
+
+/* What the client has sent of a file is as it was to be. */
+static const char *in_order(const char *path, size_t size)
+{
+	unsigned char *buf = dio_map(size, dio_page_size, false);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const char *why = NULL;
+	ssize_t i, n;
+
+	if (fd < 0)
+		dio_die("%s: %s\n", path, strerror(errno));
+	n = pread(fd, buf, size, 0);
+	for (i = 0; i < n && !why; i++)
+		if (buf[i] && buf[i] != (dio_pattern(i) ^ 0x40))
+			why = "CORRUPTED: the server got what was not to be written";
+	close(fd);
+	munmap(buf, size);
+	return why;
+}
+
+/*
+ * Who waits for an I/O is killed, and with it the memory goes, or the pipe.  The I/O
+ * goes on: it must neither reach memory that others have by now, nor send theirs.
+ */
+static void run_killed(const struct dio_target *t, enum killed way)
+{
+	/* What is half sent by then, the SMB client does not go on with. */
+	bool pauses = way >= KILLED_WRITE && t->server == DIO_SMB;
+	unsigned long long calls, start;
+	const char *why = t->skip;
+	unsigned char *others;
+	void *thread_why = NULL;
+	pthread_t thread;
+	cpu_set_t all, one;
+	char name[96], path[100];
+	int file = -1;
+	pid_t pid;
+	size_t i;
+
+	snprintf(name, sizeof(name), "%s %s goes on when its process is killed", t->name,
+		 killed_names[way]);
+	if (!why && way >= KILLED_WRITE && t->server == DIO_KSMBD)
+		why = "this server can't be held";
+	if (why)
+		return dio_result_skip(name, why);
+	others = dio_map(OTHERS_SIZE, dio_page_size, false);
+	/* Pages are freed to the CPU, whose next allocations get them first. */
+	sched_getaffinity(0, sizeof(all), &all);
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	sched_setaffinity(0, sizeof(one), &one);
+	if (way >= KILLED_WRITE) {
+		snprintf(path, sizeof(path), "%s/killed-%u", t->dir, way);
+		file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT | O_CLOEXEC, 0600);
+		if (file < 0)
+			dio_die("%s: %s\n", path, strerror(errno));
+		dio_server_threads(1);
+	}
+	calls = dio_client_calls(t->dir, "READ");
+	dio_hold();
+	if (pauses) {
+		dio_smb_pause(true);
+	} else if (way >= KILLED_WRITE) {
+		if (pthread_create(&thread, NULL, read_thread, (void *)t))
+			dio_die("no thread\n");
+		if (!dio_wait_held())
+			why = "set-up: the server is not held";
+	}
+	fflush(stdout);
+	pid = fork();
+	if (!pid)
+		killed_child(t, way, file);
+	start = dio_now_ms();
+	while (!why && !pauses && !dio_held())
+		if (dio_expired(start))
+			why = "set-up: nothing is held";
+	if (!why && !waits(pid))
+		why = "set-up: the process does not wait";
+	if (!dies(pid) && !why)
+		why = "it cannot be killed";
+	if (!why && !pauses && !dio_held())
+		why = "set-up: it did not stay in flight";
+	memset(others, UNTOUCHED, OTHERS_SIZE);
+	dio_release();
+	if (way >= KILLED_WRITE) {
+		if (pauses) {
+			dio_smb_pause(false);
+			/* Behind all that was sent */
+			thread_why = read_thread((void *)t);
+		} else {
+			pthread_join(thread, &thread_why);
+			dio_server_threads(8);
+		}
+		if (!why)
+			why = thread_why;
+		/* The server's file of that name is next to its file of the target. */
+		strcpy(path, t->server_path);
+		sprintf(strrchr(path, '/'), "/killed-%u", way);
+		if (!why)
+			why = pauses ? in_order(path, killed_write_size(t)) :
+				       arrives(path, killed_write_size(t));
+		close(file);
+		unlink(path);
+	} else {
+		/* Counted when the client is done with it */
+		start = dio_now_ms();
+		while (!why && dio_client_calls(t->dir, "READ") == calls)
+			if (dio_expired(start))
+				why = "the read does not end";
+	}
+	if (!why)
+		why = dio_pins_problem(false);
+	for (i = 0; i < OTHERS_SIZE && !why; i++)
+		if (others[i] != UNTOUCHED)
+			why = "CORRUPTED memory of another process";
+	munmap(others, OTHERS_SIZE);
+	sched_setaffinity(0, sizeof(all), &all);
+	dio_result(name, why);
+}
+
+struct writer {
+	int fd;
+	unsigned char *mem;
+	size_t length;
+	ssize_t result;
+	bool stops;
+};
+
+static void *write_thread(void *arg)
+{
+	struct writer *w = arg;
+
+	w->result = pwrite(w->fd, w->mem, w->length, 0);
+	if (w->result < 0)
+		w->result = -errno;
+	return NULL;
+}
+
+static void *stop_thread(void *arg)
+{
+	struct writer *w = arg;
+
+	__atomic_store_n(&w->stops, true, __ATOMIC_SEQ_CST);
+	dio_server_threads(0);
+	return NULL;
+}
+
+/*
+ * The server is stopped between the replies to several writes, which are not on its
+ * disk yet, and the commit, and comes back as one that knows nothing of them: the
+ * client has to send all of them once more.  Its result can be short, if it sends
+ * only a part a second time: then it counts no more than that.
+ *
+ * It is the last of the writes that holds the server: of a part of a page, the rest
+ * of which is read first.
+ */
+static void run_restart(const struct dio_target *t)
+{
+	struct writer w = { .fd = t->fd };
+	unsigned long long calls, again, start = dio_now_ms();
+	pthread_t writer, stopper;
+	const char *why = NULL;
+	char name[96];
+	size_t full;
+
+	snprintf(name, sizeof(name), "%s pwrite is sent again to a restarted server", t->name);
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	full = (t->io_size ? 16 * 1024 : DIO_MIB);
+	w.length = full + 333;
+	w.mem = dio_map(w.length, dio_page_size, false);
+	fill(w.mem, w.length, 0, 0x40);
+	dio_server_threads(1);
+	calls = dio_client_calls(t->dir, "WRITE");
+	dio_hold();
+	if (pthread_create(&writer, NULL, write_thread, &w))
+		dio_die("no thread\n");
+	if (!dio_wait_held())
+		why = "set-up: the last write is not held";
+	if (pthread_create(&stopper, NULL, stop_thread, &w))
+		dio_die("no thread\n");
+	while (!__atomic_load_n(&w.stops, __ATOMIC_SEQ_CST) && !dio_expired(start))
+		;
+	if (!dio_wait_held() && !why)
+		why = "set-up: the last write did not stay in flight";
+	dio_release();
+	pthread_join(stopper, NULL);
+	again = dio_client_calls(t->dir, "WRITE");
+	calls = again - calls;
+	dio_server_run();
+	pthread_join(writer, NULL);
+	again = dio_client_calls(t->dir, "WRITE") - again;
+	if (!why && !again)
+		why = "nothing was sent to the restarted server";
+	if (!why && (w.result <= 0 || w.result > w.length))
+		why = result(w.result, w.length);
+	if (!why)
+		why = server_has(t, w.length, 0, 0x40);
+	if (!why)
+		why = server_has(t, DIO_FILE_SIZE - w.length, w.length, 0);
+	if (!why)
+		why = compare(w.mem, w.length, 0, 0x40);
+	munmap(w.mem, w.length);
+	restore(t);
+	ksft_print_msg("%s: %llu calls of WRITE before the restart, %llu after it\n",
+		       t->name, calls, again);
+	dio_result(name, why);
+}
+
+struct reader {
+	int fd;
+	unsigned char *mem;
+	size_t length;
+	ssize_t result;
+};
+
+static void *pread_thread(void *arg)
+{
+	struct reader *r = arg;
+
+	r->result = pread(r->fd, r->mem, r->length, 0);
+	if (r->result < 0)
+		r->result = -errno;
+	return NULL;
+}
+
+/*
+ * smbd is killed while it has a read in flight, and another takes its place: the
+ * client connects to it, opens the file and asks once more.
+ */
+static void run_reconnect(const struct dio_target *t)
+{
+	struct reader r = { .fd = t->fd, .length = 16 * 4096 + 333 };
+	unsigned long long calls, start;
+	const char *why = t->skip;
+	pthread_t reader;
+	char name[96];
+
+	snprintf(name, sizeof(name), "%s pread is asked again of a restarted server", t->name);
+	if (!why && t->server == DIO_KSMBD)
+		why = "the kernel's server ends when it likes to";
+	if (why)
+		return dio_result_skip(name, why);
+	r.mem = dio_map(r.length, dio_page_size, false);
+	memset(r.mem, UNTOUCHED, r.length);
+	calls = dio_client_calls(t->dir, "READ");
+	dio_hold();
+	if (pthread_create(&reader, NULL, pread_thread, &r))
+		dio_die("no thread\n");
+	if (!dio_wait_held())
+		why = "set-up: the read is not held";
+	dio_server_threads(0);
+	dio_release();
+	/* It can't end before the disk does what it was asked for. */
+	start = dio_now_ms();
+	while (dio_port_answers(DIO_SMB_PORT) && !dio_expired(start))
+		;
+	dio_server_run();
+	pthread_join(reader, NULL);
+	if (!why && r.result < 0)
+		why = strerror(-r.result);
+	if (!why)
+		why = result(r.result, r.length);
+	if (!why)
+		why = compare(r.mem, r.length, 0, 0);
+	ksft_print_msg("%s: %llu reads have ended\n", t->name,
+		       dio_client_calls(t->dir, "READ") - calls);
+	munmap(r.mem, r.length);
+	dio_result(name, why);
+}
+
+static const struct dio_option options[] = {
+	DIO_OPTION_TARGETS,
+	{ 0 }
+};
+
+int main(int argc, char **argv)
+{
+	unsigned int id, i, nr = 0, per_target;
+	struct dio_target target;
+
+	dio_options(argc, argv, options);
+	dio_target_network();
+	ksft_print_header();
+	dio_disk_init();
+	for (id = 0; id < dio_nr_targets(); id++)
+		nr += dio_target_is_network(id);
+	per_target = 2 * ARRAY_SIZE(shapes) + 2 + 4 + 4 + 1 + 2 + 2 + 1 + 1 + NR_KILLED + 1;
+	ksft_set_plan(nr * per_target + 1);
+
+	for (id = 0; id < dio_nr_targets(); id++) {
+		if (!dio_target_is_network(id))
+			continue;
+		dio_target_open(&target, id);
+		for (i = 0; i < ARRAY_SIZE(shapes); i++) {
+			run_shape(&target, &shapes[i], false);
+			run_shape(&target, &shapes[i], true);
+		}
+		run_segments(&target, false);
+		run_segments(&target, true);
+		run_end(&target);
+		run_splice_end(&target);
+		run_cached(&target, false);
+		run_cached(&target, true);
+		for (i = 0; i < 4; i++)
+			run_unmapped(&target, i & 1, i & 2);
+		run_read_only(&target);
+		run_dirty(&target, false);
+		run_dirty(&target, true);
+		run_pins(&target, false);
+		run_pins(&target, true);
+		run_splices(&target);
+		run_bad_block(&target);
+		for (i = 0; i < NR_KILLED; i++)
+			run_killed(&target, i);
+		if (target.server < DIO_SMB)
+			run_restart(&target);
+		else
+			run_reconnect(&target);
+		if (!target.skip)
+			dio_target_close(&target);
+	}
+	dio_result("pins taken are released", dio_pins_problem(true));
+	ksft_finished();
+}

@@ -1,0 +1,520 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * ublk: the driver copies what is written to the block device into memory of the
+ * server, and what is read out of it.  This is about that memory: where it starts,
+ * where it ends, and whether it is pinned meanwhile.
+ *
+ * The server is a process of its own, on io_uring commands as in
+ * linux/ublk_cmd.h; it does what it is told through shared memory.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <linux/ublk_cmd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "dio_lib.h"
+
+#define CONTROL		"/dev/ublk-control"
+#define DEPTH		1	/* a request uses what the one before it was answered with */
+#define SECTOR		512
+#define MAX_IO		(512 * 1024UL)
+#define DISK_SIZE	(20 * DIO_MIB)
+
+/* Memory of the server */
+enum memory {
+	GOOD,
+	UNALIGNED,		/* from a byte inside of a page on */
+	READ_ONLY,
+	ENDS,			/* the second half is unmapped */
+	CLEAN,			/* by dio_map_clean() */
+	NR_MEMORY,
+};
+
+static struct shared {
+	atomic_int memory;		/* enum memory, for requests from now on */
+	atomic_int error;		/* to answer with */
+	atomic_bool hold, held;		/* do not answer; is not answered */
+	atomic_size_t dirty;		/* bytes of CLEAN, when a request comes */
+	unsigned char disk[DISK_SIZE];
+} *shared;
+
+static unsigned int device;	/* ublkb0 or another */
+static pid_t server, owner;
+static struct io_uring control;
+static bool added;
+static int disk = -1;
+static unsigned char *buffers[DEPTH][NR_MEMORY];
+static char problem[160];
+
+#define because(...) (snprintf(problem, sizeof(problem), __VA_ARGS__), problem)
+
+static void result(const char *name, const char *wrong)
+{
+	char full[96];
+
+	snprintf(full, sizeof(full), "ublk %s", name);
+	dio_result(full, wrong ? wrong : dio_pins_problem(false));
+}
+
+static const char *not_result(ssize_t n, ssize_t want)
+{
+	if (n < 0)
+		n = -errno;
+	if (n == want)
+		return NULL;
+	if (n < 0)
+		return because("%s, expected %zd", strerror(-n), want);
+	return because("%zd, expected %zd", n, want);
+}
+
+static const char *differ(const unsigned char *got, const unsigned char *want, size_t length)
+{
+	size_t i;
+
+	if (!memcmp(got, want, length))
+		return NULL;
+	for (i = 0; got[i] == want[i]; i++)
+		;
+	return because("byte %zu of %zu is %02x instead of %02x", i, length, got[i], want[i]);
+}
+
+/*
+ * The server
+ */
+static void buffers_open(void)
+{
+	unsigned int tag, m;
+
+	for (tag = 0; tag < DEPTH; tag++) {
+		for (m = 0; m < NR_MEMORY; m++) {
+			buffers[tag][m] = dio_map(MAX_IO + dio_page_size, dio_page_size, false);
+			memset(buffers[tag][m], 0, MAX_IO + dio_page_size);
+		}
+		munmap(buffers[tag][CLEAN], MAX_IO + dio_page_size);
+		buffers[tag][CLEAN] = dio_map_clean(MAX_IO);
+		buffers[tag][UNALIGNED] += 100;
+		munmap(buffers[tag][ENDS] + MAX_IO / 2, MAX_IO / 2 + dio_page_size);
+	}
+}
+
+static void protect(bool read_only)
+{
+	unsigned int tag;
+
+	for (tag = 0; tag < DEPTH; tag++)
+		mprotect(buffers[tag][READ_ONLY], MAX_IO,
+			 read_only ? PROT_READ : PROT_READ | PROT_WRITE);
+}
+
+static void command(struct io_uring *ring, int fd, unsigned int op, unsigned int tag, int answer)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+	struct ublksrv_io_cmd *cmd = (struct ublksrv_io_cmd *)&sqe->cmd;
+
+	if (!sqe)
+		_exit(1);
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->opcode = IORING_OP_URING_CMD;
+	sqe->fd = fd;
+	sqe->cmd_op = op;
+	sqe->user_data = tag;
+	cmd->tag = tag;
+	cmd->result = answer;
+	cmd->addr = (unsigned long)buffers[tag][shared->memory];
+}
+
+/* What the request asks for: bytes done, or a negative errno */
+static int serve(const struct ublksrv_io_desc *iod)
+{
+	unsigned char *at = shared->disk + iod->start_sector * SECTOR;
+	unsigned char *memory = (unsigned char *)(unsigned long)iod->addr;
+	size_t length = iod->nr_sectors * SECTOR;
+	bool read_only = false, clean = false;
+	unsigned int tag;
+
+	for (tag = 0; tag < DEPTH; tag++) {
+		read_only |= memory == buffers[tag][READ_ONLY];
+		clean |= memory == buffers[tag][CLEAN];
+	}
+	if (clean)
+		shared->dirty = dio_dirty(memory);
+	shared->held = shared->hold;
+	while (shared->hold)
+		sched_yield();
+	shared->held = false;
+	if (shared->error)
+		return -shared->error;
+	switch (ublksrv_get_op(iod)) {
+	case UBLK_IO_OP_READ:
+		if (read_only)
+			protect(false);
+		if (!clean)
+			memcpy(memory, at, length);
+		if (read_only)
+			protect(true);
+		return length;
+	case UBLK_IO_OP_WRITE:
+		memcpy(at, memory, length);
+		return length;
+	default:
+		return 0;
+	}
+}
+
+static void server_run(void)
+{
+	const struct ublksrv_io_desc *iods;
+	struct io_uring ring;
+	struct io_uring_cqe *cqe;
+	unsigned int tag;
+	char path[32];
+	int fd, answer;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	buffers_open();
+	snprintf(path, sizeof(path), "/dev/ublkc%u", device);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	iods = mmap(NULL, dio_page_size, PROT_READ, MAP_SHARED | MAP_POPULATE, fd,
+		    UBLKSRV_CMD_BUF_OFFSET);
+	if (fd < 0 || iods == MAP_FAILED || io_uring_queue_init(DEPTH, &ring, 0))
+		_exit(1);
+	for (tag = 0; tag < DEPTH; tag++)
+		command(&ring, fd, UBLK_IO_FETCH_REQ, tag, 0);
+	while (io_uring_submit_and_wait(&ring, 1) >= 0) {
+		while (!io_uring_peek_cqe(&ring, &cqe)) {
+			tag = cqe->user_data;
+			answer = cqe->res;
+			io_uring_cqe_seen(&ring, cqe);
+			if (answer != UBLK_IO_RES_OK)
+				_exit(0);
+			answer = serve(&iods[tag]);
+			command(&ring, fd, UBLK_IO_COMMIT_AND_FETCH_REQ, tag, answer);
+		}
+	}
+	_exit(1);
+}
+
+/*
+ * The device
+ */
+static int control_command(unsigned int op, void *data, size_t length, unsigned long long inlined)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&control);
+	struct ublksrv_ctrl_cmd *cmd = (struct ublksrv_ctrl_cmd *)&sqe->cmd;
+	struct io_uring_cqe *cqe;
+	int fd, ret;
+
+	fd = open(CONTROL, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	memset(sqe, 0, 2 * sizeof(*sqe));
+	sqe->opcode = IORING_OP_URING_CMD;
+	sqe->fd = fd;
+	sqe->cmd_op = op;
+	cmd->dev_id = op == UBLK_CMD_ADD_DEV ? -1 : device;
+	cmd->queue_id = -1;
+	cmd->addr = (unsigned long)data;
+	cmd->len = length;
+	cmd->data[0] = inlined;
+	ret = io_uring_submit(&control);
+	if (ret >= 0)
+		ret = io_uring_wait_cqe(&control, &cqe);
+	if (ret >= 0) {
+		ret = cqe->res;
+		io_uring_cqe_seen(&control, cqe);
+	}
+	close(fd);
+	return ret;
+}
+
+static void device_open(void)
+{
+	struct ublksrv_ctrl_dev_info info = {
+		.nr_hw_queues = 1, .queue_depth = DEPTH, .max_io_buf_bytes = MAX_IO,
+		.dev_id = -1,
+	};
+	struct ublk_params params = {
+		.len = sizeof(params), .types = UBLK_PARAM_TYPE_BASIC,
+		.basic = {
+			.logical_bs_shift = 9, .physical_bs_shift = 12, .io_opt_shift = 12,
+			.io_min_shift = 9, .max_sectors = MAX_IO / SECTOR,
+			.dev_sectors = DISK_SIZE / SECTOR,
+		},
+	};
+	unsigned long long start = dio_now_ms();
+	char path[32];
+	int ret;
+
+	ret = control_command(UBLK_CMD_ADD_DEV, &info, sizeof(info), 0);
+	if (ret)
+		dio_die("no ublk device: %s\n", strerror(-ret));
+	device = info.dev_id;
+	added = true;
+	ret = control_command(UBLK_CMD_SET_PARAMS, &params, sizeof(params), 0);
+	if (ret)
+		dio_die("ublk parameters: %s\n", strerror(-ret));
+	snprintf(path, sizeof(path), "/dev/ublkc%u", device);
+	while (access(path, F_OK))
+		if (dio_expired(start))
+			dio_die("there is no %s\n", path);
+	server = fork();
+	if (server < 0)
+		dio_die("fork: %s\n", strerror(errno));
+	if (!server)
+		server_run();
+	ret = control_command(UBLK_CMD_START_DEV, NULL, 0, server);
+	if (ret)
+		dio_die("ublk does not start: %s\n", strerror(-ret));
+	snprintf(path, sizeof(path), "/dev/ublkb%u", device);
+	do {
+		disk = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+		if (disk < 0 && dio_expired(start))
+			dio_die("%s: %s\n", path, strerror(errno));
+	} while (disk < 0);
+}
+
+static void device_close(void)
+{
+	if (!added)
+		return;
+	added = false;
+	shared->hold = false;
+	close(disk);
+	control_command(UBLK_CMD_STOP_DEV, NULL, 0, 0);
+	control_command(UBLK_CMD_DEL_DEV, NULL, 0, 0);
+	kill(server, SIGKILL);
+	waitpid(server, NULL, 0);
+}
+
+static void clean_up(void)
+{
+	if (getpid() == owner)
+		device_close();
+}
+
+/*
+ * The tests
+ */
+static const size_t lengths[] = { 512, 4096, 4608, 65536, MAX_IO, 16 * DIO_MIB };
+
+static const char *transfer(bool write, size_t length, off_t pos)
+{
+	unsigned char *mem = dio_map(length, dio_page_size, false);
+	const char *wrong;
+	size_t i;
+
+	for (i = 0; i < length; i++)
+		mem[i] = write ? dio_pattern(pos + i + 77) : 0xa5;
+	wrong = not_result(write ? pwrite(disk, mem, length, pos) :
+				   pread(disk, mem, length, pos), length);
+	if (!wrong)
+		wrong = differ(mem, shared->disk + pos, length);
+	for (i = 0; write && !wrong && i < length; i++)
+		if (shared->disk[pos + i] != dio_pattern(pos + i + 77))
+			wrong = because("byte %zu of %zu was written wrongly", i, length);
+	munmap(mem, length);
+	return wrong;
+}
+
+/* The memory that a request uses is named when the one before it is answered. */
+static void use_memory(enum memory memory)
+{
+	char *mem = dio_map(dio_page_size, dio_page_size, false);
+
+	shared->memory = memory;
+	dio_full_pread(disk, mem, SECTOR, 0);
+	munmap(mem, dio_page_size);
+}
+
+static void disk_fill(void)
+{
+	size_t i;
+
+	for (i = 0; i < DISK_SIZE; i++)
+		shared->disk[i] = dio_pattern(i);
+}
+
+static void test_data(enum memory memory, const char *name)
+{
+	const char *wrong = NULL;
+	char full[64];
+	unsigned int i;
+	int write;
+
+	use_memory(memory);
+	for (write = 0; write <= 1; write++) {
+		disk_fill();
+		for (i = 0; i < ARRAY_SIZE(lengths) && !wrong; i++)
+			wrong = transfer(write, lengths[i], 3 * SECTOR);
+		snprintf(full, sizeof(full), "%s %s", write ? "pwrite into" : "pread from", name);
+		result(full, wrong);
+	}
+	use_memory(GOOD);
+}
+
+static void test_read_only(void)
+{
+	const char *wrong;
+
+	disk_fill();
+	use_memory(READ_ONLY);
+	wrong = transfer(false, 65536, 0);
+	result("pread from read-only memory of the server", wrong);
+	use_memory(GOOD);
+}
+
+/* What does not fit into the memory of the server comes in a second request. */
+static void test_ends(void)
+{
+	const char *wrong;
+
+	disk_fill();
+	use_memory(ENDS);
+	wrong = transfer(true, MAX_IO, 0);
+	result("pwrite into memory of the server that ends", wrong);
+	use_memory(GOOD);
+}
+
+static void test_error(bool write)
+{
+	char *mem = dio_map(4096, dio_page_size, false);
+	const char *wrong;
+
+	shared->error = EIO;
+	wrong = not_result(write ? pwrite(disk, mem, 4096, 0) : pread(disk, mem, 4096, 0), -EIO);
+	shared->error = 0;
+	munmap(mem, 4096);
+	result(write ? "pwrite, the server says EIO" : "pread, the server says EIO", wrong);
+}
+
+static void test_pins(bool write)
+{
+	unsigned long long before;
+	char *mem = dio_map(65536, dio_page_size, false);
+	const char *wrong;
+
+	memset(mem, 0, 65536);
+	before = dio_pins_acquired();
+	wrong = not_result(write ? pwrite(disk, mem, 65536, 0) : pread(disk, mem, 65536, 0), 65536);
+	/* 16 pages of this process, 16 of the server */
+	before = dio_pins_acquired() - before;
+	if (!wrong && before != 32)
+		wrong = because("%llu pins were taken instead of 32", before);
+	munmap(mem, 65536);
+	result(write ? "pwrite pins the memory of the server" :
+		       "pread pins the memory of the server", wrong);
+}
+
+static void test_dirty(void)
+{
+	size_t length = 16 * dio_page_size;
+	char *mem = dio_map(length, dio_page_size, false);
+	const char *wrong;
+
+	memset(mem, 0, length);
+	use_memory(CLEAN);
+	/* What the first leaves behind the second one finds. */
+	wrong = not_result(pread(disk, mem, length, 0), length);
+	if (!wrong)
+		wrong = not_result(pread(disk, mem, length, 0), length);
+	if (!wrong && shared->dirty)
+		wrong = because("%zu bytes are dirty", (size_t)shared->dirty);
+	result("pread leaves the memory of the server clean", wrong);
+	wrong = not_result(pwrite(disk, mem, length, 0), length);
+	if (!wrong && shared->dirty != length)
+		wrong = because("%zu bytes are dirty instead of %zu", (size_t)shared->dirty,
+				length);
+	munmap(mem, length);
+	result("pwrite makes the memory of the server dirty", wrong);
+	use_memory(GOOD);
+	disk_fill();
+}
+
+static void *held_read(void *arg)
+{
+	char *mem = dio_map(4096, dio_page_size, false);
+	ssize_t n = pread(disk, mem, 4096, 0);
+
+	*(ssize_t *)arg = n < 0 ? -errno : n;
+	munmap(mem, 4096);
+	return NULL;
+}
+
+static void test_killed(void)
+{
+	unsigned long long start = dio_now_ms();
+	const char *wrong = NULL;
+	pthread_t thread;
+	ssize_t n = 0;
+
+	shared->hold = true;
+	if (pthread_create(&thread, NULL, held_read, &n))
+		dio_die("no thread\n");
+	while (!shared->held)
+		if (dio_expired(start))
+			dio_die("the read does not reach the server\n");
+	kill(server, SIGKILL);
+	pthread_join(thread, NULL);
+	shared->hold = false;
+	if (n != -EIO)
+		wrong = because("the read gave %zd", n);
+	device_close();
+	if (!wrong)
+		wrong = dio_pins_problem(false);
+	shared->held = false;
+	device_open();
+	if (!wrong)
+		wrong = transfer(false, 65536, 0);
+	result("pread, the server is killed and started again", wrong);
+}
+
+int main(void)
+{
+	const char * const modprobe[] = { "modprobe", "ublk_drv", NULL };
+	int write;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 0);
+	dio_page_size = sysconf(_SC_PAGESIZE);
+	owner = getpid();
+	ksft_print_header();
+	dio_run(modprobe);
+	if (access(CONTROL, R_OK | W_OK))
+		ksft_exit_skip(CONTROL ": %s\n", strerror(errno));
+	if (io_uring_queue_init(4, &control, IORING_SETUP_SQE128))
+		ksft_exit_skip("io_uring has no large entries\n");
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
+		dio_die("mmap: %s\n", strerror(errno));
+	disk_fill();
+	ksft_set_plan(2 * 2 + 2 + 2 + 2 + 2 + 1 + 1);
+	atexit(clean_up);
+	dio_pins_start();
+	device_open();
+
+	test_data(GOOD, "memory of the server");
+	test_data(UNALIGNED, "unaligned memory of the server");
+	test_read_only();
+	test_ends();
+	for (write = 0; write <= 1; write++)
+		test_error(write);
+	for (write = 0; write <= 1; write++)
+		test_pins(write);
+	test_dirty();
+	test_killed();
+	device_close();
+	dio_result("pins taken are released", dio_pins_problem(true));
+	ksft_finished();
+}
