@@ -394,7 +394,7 @@ static const char *not_pinned(size_t pages)
 
 	do
 		out = pins_out();
-	while (out != pages && !dio_expired(start));
+	while (out != pages && dio_now_ms() < start + 3000);
 	return out == pages ? NULL : because("%llu pins while it is held, instead of %zu",
 					     out, pages);
 }
