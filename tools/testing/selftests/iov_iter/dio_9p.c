@@ -43,7 +43,6 @@
 #define MANY		(128 * 1024UL)	/* for little pieces to take long */
 #define RING		128		/* requests that the device takes at a time */
 #define GUARD		4096		/* bytes around a buffer that must not change */
-#define UNTOUCHED	0xa5		/* never a dio_pattern() */
 #define STORED		0xff
 #define OTHERS_SIZE	(64 * DIO_MIB)
 #define FILE_SIZE	(2 * DIO_MIB)
@@ -73,43 +72,6 @@ static void result(const char *name, const char *why)
 	dio_result(full, why ? why : dio_pins_problem(false));
 }
 
-static void fill(unsigned char *buf, size_t len, off_t pos, unsigned int kind)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		buf[i] = dio_pattern(pos + i) ^ kind;
-}
-
-static const char *compare(const unsigned char *buf, size_t len, off_t pos, unsigned int kind)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		if (buf[i] != (dio_pattern(pos + i) ^ kind))
-			return because("byte %zu of %zu is %#x, not %#x", i, len, buf[i],
-				       dio_pattern(pos + i) ^ kind);
-	return NULL;
-}
-
-static const char *unchanged(const unsigned char *buf, size_t len, const char *where)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		if (buf[i] != UNTOUCHED)
-			return because("byte %zu %s was written to", i, where);
-	return NULL;
-}
-
-static const char *count(ssize_t n, ssize_t want)
-{
-	if (n == want)
-		return NULL;
-	return because("%zd instead of %zd%s%s", n, want, n < 0 ? ": " : "",
-		       n < 0 ? strerror(errno) : "");
-}
-
 /* What the host has, and what it is to have.  By copies, unless that would take long. */
 static const char *host_has(int fd, size_t len, off_t pos, unsigned int kind)
 {
@@ -119,9 +81,9 @@ static const char *host_has(int fd, size_t len, off_t pos, unsigned int kind)
 
 	for (done = 0; done < len && !why; done += n) {
 		n = len - done < piece ? len - done : piece;
-		why = count(pread(fd, buf, n, pos + done), n);
+		why = dio_count(pread(fd, buf, n, pos + done), n);
 		if (!why)
-			why = compare(buf, n, pos + done, kind);
+			why = dio_compare(buf, n, pos + done, kind);
 	}
 	munmap(buf, piece);
 	return why;
@@ -134,7 +96,7 @@ static void host_gets(int fd, size_t len, off_t pos, unsigned int kind)
 
 	for (done = 0; done < len; done += n) {
 		n = len - done < piece ? len - done : piece;
-		fill(buf, n, pos + done, kind);
+		dio_fill(buf, n, pos + done, kind);
 		dio_full_pwrite(fd, buf, n, pos + done);
 	}
 	munmap(buf, piece);
@@ -217,17 +179,17 @@ static void run_shape(const struct shape *s, bool write)
 
 	snprintf(name, sizeof(name), "%s of %zu at %lld, memory at %u",
 		 write ? "pwrite" : "pread", s->length, (long long)s->pos, s->offset);
-	memset(mem, UNTOUCHED, size);
+	memset(mem, DIO_UNTOUCHED, size);
 	if (large && !write) {
-		fill(buf, s->length, s->pos, 0);
+		dio_fill(buf, s->length, s->pos, 0);
 		dio_full_pwrite(fast.fd, buf, s->length, s->pos);
-		memset(mem, UNTOUCHED, size);
+		memset(mem, DIO_UNTOUCHED, size);
 	}
 	if (write) {
-		fill(buf, s->length, s->pos, 0x40);
-		why = count(pwrite(fast.fd, buf, s->length, s->pos), s->length);
+		dio_fill(buf, s->length, s->pos, 0x40);
+		why = dio_count(pwrite(fast.fd, buf, s->length, s->pos), s->length);
 		if (!why)
-			why = compare(buf, s->length, s->pos, 0x40);
+			why = dio_compare(buf, s->length, s->pos, 0x40);
 		if (!why)
 			why = host_has(fast.fd, s->length, s->pos, 0x40);
 		if (!why && s->pos)
@@ -236,15 +198,15 @@ static void run_shape(const struct shape *s, bool write)
 			why = host_has(fast.fd, 1000, s->pos + s->length, 0);
 		host_gets(fast.fd, large ? FILE_SIZE : s->length, large ? 0 : s->pos, 0);
 	} else {
-		why = count(pread(fast.fd, buf, s->length, s->pos), s->length);
+		why = dio_count(pread(fast.fd, buf, s->length, s->pos), s->length);
 		if (!why)
-			why = compare(buf, s->length, s->pos, 0);
+			why = dio_compare(buf, s->length, s->pos, 0);
 	}
 	if (!why)
-		why = unchanged(mem, buf - mem, "before the buffer");
+		why = dio_unchanged(mem, buf - mem, "before the buffer");
 	if (!why)
-		why = unchanged(buf + s->length, mem + size - buf - s->length,
-				"behind the buffer");
+		why = dio_unchanged(buf + s->length, mem + size - buf - s->length,
+				    "behind the buffer");
 	if (large && ftruncate(fast.fd, FILE_SIZE))
 		dio_die("ftruncate: %s\n", strerror(errno));
 	munmap(mem, size);
@@ -295,26 +257,26 @@ static void run_segments(bool write, bool async)
 
 	snprintf(name, sizeof(name), "%s%s of segments of any alignment", async ? "aio " : "",
 		 write ? "pwritev" : "preadv");
-	memset(mem, UNTOUCHED, size);
+	memset(mem, DIO_UNTOUCHED, size);
 	for (i = 0; i < nr; len += iov[i++].iov_len)
 		if (write)
-			fill(iov[i].iov_base, iov[i].iov_len, pos + len, 0x40);
+			dio_fill(iov[i].iov_base, iov[i].iov_len, pos + len, 0x40);
 	if (async)
 		n = aio(write, iov, nr, pos);
 	else
 		n = write ? pwritev(fast.fd, iov, nr, pos) : preadv(fast.fd, iov, nr, pos);
-	why = count(n, len);
+	why = dio_count(n, len);
 	if (write) {
 		if (!why)
 			why = host_has(fast.fd, len, pos, 0x40);
 		host_gets(fast.fd, len, pos, 0);
 	} else {
 		for (i = 0, len = 0; i < nr && !why; len += iov[i++].iov_len)
-			why = compare(iov[i].iov_base, iov[i].iov_len, pos + len, 0);
+			why = dio_compare(iov[i].iov_base, iov[i].iov_len, pos + len, 0);
 		if (!why)
-			why = unchanged(mem + 12, 100 - 12, "between segments");
+			why = dio_unchanged(mem + 12, 100 - 12, "between segments");
 		if (!why)
-			why = unchanged(mem + 7 * page + 17, 2 * page - 18, "between segments");
+			why = dio_unchanged(mem + 7 * page + 17, 2 * page - 18, "between segments");
 	}
 	munmap(mem, size);
 	result(name, why);
@@ -334,13 +296,13 @@ static void run_end(void)
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(reads) && !why; i++) {
-		memset(mem, UNTOUCHED, len);
-		why = count(pread(fast.small, mem + 7, len - 7, reads[i].pos), reads[i].want);
+		memset(mem, DIO_UNTOUCHED, len);
+		why = dio_count(pread(fast.small, mem + 7, len - 7, reads[i].pos), reads[i].want);
 		if (!why)
-			why = compare(mem + 7, reads[i].want, reads[i].pos, 0);
+			why = dio_compare(mem + 7, reads[i].want, reads[i].pos, 0);
 		if (!why)
-			why = unchanged(mem + 7 + reads[i].want, len - 7 - reads[i].want,
-					"past the end");
+			why = dio_unchanged(mem + 7 + reads[i].want, len - 7 - reads[i].want,
+					    "past the end");
 	}
 	munmap(mem, len);
 	result("pread past the end is short", why);
@@ -359,20 +321,20 @@ static void run_unmapped(bool write, bool segments)
 
 	snprintf(name, sizeof(name), "%s %s unmapped memory is short", write ? "pwrite" : "pread",
 		 segments ? "whose second segment is" : "that runs into");
-	memset(mem, UNTOUCHED, 3 * page);
+	memset(mem, DIO_UNTOUCHED, 3 * page);
 	munmap(mem + 3 * page, page);
 	if (segments)
 		there -= page;
 	if (write)
-		fill(mem + 100, there, pos, 0x40);
+		dio_fill(mem + 100, there, pos, 0x40);
 	iov[0] = (struct iovec){ mem + 100, segments ? there : there + page };
 	iov[1] = (struct iovec){ mem + 3 * page, page };
 	n = write ? pwritev(fast.fd, iov, 1 + segments, pos) :
 		    preadv(fast.fd, iov, 1 + segments, pos);
-	why = count(n, there);
+	why = dio_count(n, there);
 	if (!why)
 		why = write ? host_has(fast.fd, there, pos, 0x40) :
-			      compare(mem + 100, there, pos, 0);
+			      dio_compare(mem + 100, there, pos, 0);
 	if (!why && write)
 		why = host_has(fast.fd, 9000, pos + there, 0);
 	if (!why && (write ? pwrite(fast.fd, mem + 3 * page, page, pos) :
@@ -392,15 +354,15 @@ static void run_read_only(void)
 	unsigned char *mem = dio_map(len, dio_page_size, false);
 	const char *why;
 
-	fill(mem, len, 99, 0x40);
+	dio_fill(mem, len, 99, 0x40);
 	mprotect(mem, len, PROT_READ);
-	why = count(pwrite(fast.fd, mem, len, 99), len);
+	why = dio_count(pwrite(fast.fd, mem, len, 99), len);
 	if (!why)
 		why = host_has(fast.fd, len, 99, 0x40);
 	if (!why && (pread(fast.fd, mem, len, 5) != -1 || errno != EFAULT))
 		why = "a read into it has not ended in EFAULT";
 	if (!why)
-		why = compare(mem, len, 99, 0x40);
+		why = dio_compare(mem, len, 99, 0x40);
 	munmap(mem, len);
 	host_gets(fast.fd, len, 99, 0);
 	result("read-only memory is a source and no destination", why);
@@ -429,10 +391,10 @@ static void run_error(void)
 	}
 	pos = end - 2 * MAX_REQUEST - 70000;
 	mem = dio_map(len, dio_page_size, false);
-	fill(mem, len, pos, 0);
+	dio_fill(mem, len, pos, 0);
 	n = pwrite(fd, mem, len, pos);
 	if (n != end - pos)
-		why = count(n, 2 * MAX_REQUEST);
+		why = dio_count(n, 2 * MAX_REQUEST);
 	if (!why)
 		why = host_has(fd, n, pos, 0);
 	if (!why && (pwrite(fd, mem, len, end) != -1 || errno != EFBIG))
@@ -455,24 +417,24 @@ static void run_splice(void)
 
 	if (pipe2(p, O_CLOEXEC) || fcntl(p[0], F_SETPIPE_SZ, 4 * len) < 0)
 		dio_die("pipe: %s\n", strerror(errno));
-	why = count(splice(fast.fd, &pos, p[1], NULL, len, 0), len);
+	why = dio_count(splice(fast.fd, &pos, p[1], NULL, len, 0), len);
 	for (at = 0; at < len && !why; at += n) {
 		n = read(p[0], mem + at, len - at);
 		if (n <= 0)
 			why = "the pipe does not have all";
 	}
 	if (!why)
-		why = compare(mem, len, 1000, 0);
+		why = dio_compare(mem, len, 1000, 0);
 	pos = 0;
 	if (!why)
-		why = count(splice(fast.small, &pos, p[1], NULL, len, 0), SHORT_SIZE);
+		why = dio_count(splice(fast.small, &pos, p[1], NULL, len, 0), SHORT_SIZE);
 	if (!why)
-		why = count(read(p[0], mem, len), SHORT_SIZE);
+		why = dio_count(read(p[0], mem, len), SHORT_SIZE);
 	if (!why)
-		why = compare(mem, SHORT_SIZE, 0, 0);
+		why = dio_compare(mem, SHORT_SIZE, 0, 0);
 	result("splice from the file", why);
 
-	fill(mem, len, to, 0x40);
+	dio_fill(mem, len, to, 0x40);
 	if (write(p[1], mem, len) != len)
 		dio_die("pipe: %s\n", strerror(errno));
 	for (at = 0, why = NULL; at < len && !why; at += n) {
@@ -499,8 +461,8 @@ static void run_kernel_memory(void)
 	char path[256];
 	DIR *dir;
 
-	fill(set, sizeof(set), 3, 0);
-	memset(got, UNTOUCHED, sizeof(got));
+	dio_fill(set, sizeof(set), 3, 0);
+	memset(got, DIO_UNTOUCHED, sizeof(got));
 	if (fsetxattr(fast.fd, "user.iov_iter", set, sizeof(set), 0)) {
 		if (errno == EOPNOTSUPP) {
 			dio_result_skip("9p an extended attribute", "the host has none");
@@ -509,9 +471,9 @@ static void run_kernel_memory(void)
 		why = because("fsetxattr: %s", strerror(errno));
 	}
 	if (!why)
-		why = count(fgetxattr(fast.fd, "user.iov_iter", got, sizeof(got)), sizeof(set));
+		why = dio_count(fgetxattr(fast.fd, "user.iov_iter", got, sizeof(got)), sizeof(set));
 	if (!why)
-		why = compare(got, sizeof(set), 3, 0);
+		why = dio_compare(got, sizeof(set), 3, 0);
 	result("an extended attribute", why);
 names:
 	why = NULL;
@@ -556,12 +518,12 @@ static void run_loop(void)
 		why = because("LOOP_SET_FD: %s", strerror(errno));
 	close(file);
 	if (!why)
-		why = count(pread(loop, mem, FILE_SIZE / 4, 0), FILE_SIZE / 4);
+		why = dio_count(pread(loop, mem, FILE_SIZE / 4, 0), FILE_SIZE / 4);
 	if (!why)
-		why = compare(mem, FILE_SIZE / 4, 0, 0);
-	fill(mem, FILE_SIZE, 0, 0x40);
+		why = dio_compare(mem, FILE_SIZE / 4, 0, 0);
+	dio_fill(mem, FILE_SIZE, 0, 0x40);
 	if (!why)
-		why = count(pwrite(loop, mem + 512, MANY, 512), MANY);
+		why = dio_count(pwrite(loop, mem + 512, MANY, 512), MANY);
 	if (!why)
 		why = host_has(fast.fd, MANY, 512, 0x40);
 	ioctl(loop, LOOP_CLR_FD);
@@ -586,8 +548,8 @@ static void run_cached(void)
 	mem = mmap(NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (mem == MAP_FAILED)
 		dio_die("mmap: %s\n", strerror(errno));
-	why = compare(mem, FILE_SIZE / 4, 0, 0);
-	fill(mem + 5000, MANY, 5000, 0x40);
+	why = dio_compare(mem, FILE_SIZE / 4, 0, 0);
+	dio_fill(mem + 5000, MANY, 5000, 0x40);
 	if (!why && msync(mem, FILE_SIZE, MS_SYNC))
 		why = because("msync: %s", strerror(errno));
 	munmap(mem, FILE_SIZE);
@@ -805,7 +767,7 @@ static const char *try_fork_write(void)
 	const char *why = NULL;
 	pid_t pid;
 
-	fill(io.mem, io.length, io.pos, 0x40);
+	dio_fill(io.mem, io.length, io.pos, 0x40);
 	hold();
 	io_start(&io);
 	if (!io_waits(&io))
@@ -825,7 +787,7 @@ static const char *try_fork_write(void)
 	if (!why)
 		why = host_has(fast.fd, io.length, io.pos, 0x40);
 	if (!why)
-		why = compare(io.mem, io.length, io.pos, 0x40);
+		why = dio_compare(io.mem, io.length, io.pos, 0x40);
 	munmap(mem, length);
 	host_gets(fast.fd, io.length, io.pos, 0);
 	return why;
@@ -848,7 +810,7 @@ static const char *try_interrupted(bool write)
 
 	sigaction(SIGUSR1, &action, NULL);
 	interrupted = false;
-	fill(mem, length, io.pos, 0x40);
+	dio_fill(mem, length, io.pos, 0x40);
 	hold();
 	io_start(&io);
 	if (!io_waits(&io))
@@ -863,7 +825,7 @@ static const char *try_interrupted(bool write)
 		why = "the signal was not handled";
 	if (!why)
 		why = write ? host_has(fast.fd, length, io.pos, 0x40) :
-			      compare(mem, length, io.pos, 0);
+			      dio_compare(mem, length, io.pos, 0);
 	if (write)
 		host_gets(fast.fd, length, io.pos, 0);
 	munmap(mem, length);
@@ -891,7 +853,7 @@ static void killed_child(const struct killed *k, int file)
 	unsigned char *mem = dio_map(KILLED_SIZE, dio_page_size, false);
 	struct io io = { .mem = mem, .length = KILLED_SIZE, .write = k->write };
 
-	fill(mem, KILLED_SIZE, 0, 0x40);
+	dio_fill(mem, KILLED_SIZE, 0, 0x40);
 	slow.fd = file;
 	if (!k->twice) {
 		io_thread(&io);
@@ -952,12 +914,12 @@ static const char *try_killed(const struct killed *k)
 		ended = waitpid(pid, NULL, WNOHANG);
 	if (!ended && !why)
 		why = "it cannot be killed";
-	memset(others, UNTOUCHED, OTHERS_SIZE);
+	memset(others, DIO_UNTOUCHED, OTHERS_SIZE);
 	pthread_join(next.thread, NULL);
 	drain();
 	sched_setaffinity(0, sizeof(all), &all);
 	for (i = 0; i < OTHERS_SIZE && !why; i++)
-		if (others[i] != UNTOUCHED)
+		if (others[i] != DIO_UNTOUCHED)
 			why = "CORRUPTED memory of another process";
 	if (k->write) {
 		if (!why && host_has(file, KILLED_SIZE, 0, 0x40))
@@ -1008,8 +970,9 @@ static const char *try_full_ring(void)
 	for (i = 0; i < RING; i++) {
 		pthread_join(io[i].thread, NULL);
 		if (!why)
-			why = io[i].result == length ? compare(io[i].mem, length, io[i].pos, 0) :
-						       because("%zd bytes were read", io[i].result);
+			why = io[i].result == length ?
+			      dio_compare(io[i].mem, length, io[i].pos, 0) :
+			      because("%zd bytes were read", io[i].result);
 	}
 	munmap(mem, RING * length);
 	return why;
@@ -1023,10 +986,10 @@ static void run_pins(bool write)
 	unsigned long long pins;
 	const char *why;
 
-	fill(mem, length, 0, 0);
+	dio_fill(mem, length, 0, 0);
 	pins = dio_pins_acquired();
-	why = count(write ? pwrite(fast.fd, mem, length, 0) : pread(fast.fd, mem, length, 0),
-		    length);
+	why = dio_count(write ? pwrite(fast.fd, mem, length, 0) : pread(fast.fd, mem, length, 0),
+			length);
 	pins = dio_pins_acquired() - pins;
 	if (!why && pins != length / dio_page_size)
 		why = because("%llu pages were pinned instead of %zu", pins,

@@ -29,7 +29,6 @@
 
 #define OBJECT		(64 * 1024UL)	/* as small as they may be */
 #define GUARD		4096		/* bytes around a buffer that must not change */
-#define UNTOUCHED	0xa5		/* never a dio_pattern() */
 #define STORED		0xff
 #define OTHERS_SIZE	(16 * DIO_MIB)
 #define FILE_SIZE	(2 * DIO_MIB)
@@ -55,43 +54,6 @@ static void result(const char *name, const char *why)
 	dio_result(full, why ? why : dio_pins_problem(false));
 }
 
-static void fill(unsigned char *buf, size_t len, off_t pos, unsigned int kind)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		buf[i] = dio_pattern(pos + i) ^ kind;
-}
-
-static const char *compare(const unsigned char *buf, size_t len, off_t pos, unsigned int kind)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		if (buf[i] != (dio_pattern(pos + i) ^ kind))
-			return because("byte %zu of %zu is %#x, not %#x", i, len, buf[i],
-				       dio_pattern(pos + i) ^ kind);
-	return NULL;
-}
-
-static const char *unchanged(const unsigned char *buf, size_t len, const char *where)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		if (buf[i] != UNTOUCHED)
-			return because("byte %zu %s was written to", i, where);
-	return NULL;
-}
-
-static const char *count(ssize_t n, ssize_t want)
-{
-	if (n == want)
-		return NULL;
-	return because("%zd instead of %zd%s%s", n, want, n < 0 ? ": " : "",
-		       n < 0 ? strerror(errno) : "");
-}
-
 /* What the store has: read through the page cache, which has nothing of it before. */
 static const char *store_has(int cached, size_t len, off_t pos, unsigned int kind)
 {
@@ -99,9 +61,9 @@ static const char *store_has(int cached, size_t len, off_t pos, unsigned int kin
 	const char *why;
 
 	posix_fadvise(cached, 0, 0, POSIX_FADV_DONTNEED);
-	why = count(pread(cached, buf, len, pos), len);
+	why = dio_count(pread(cached, buf, len, pos), len);
 	if (!why)
-		why = compare(buf, len, pos, kind);
+		why = dio_compare(buf, len, pos, kind);
 	munmap(buf, len);
 	return why;
 }
@@ -110,7 +72,7 @@ static void store_gets(int cached, size_t len, off_t pos, unsigned int kind)
 {
 	unsigned char *buf = dio_map(len, dio_page_size, false);
 
-	fill(buf, len, pos, kind);
+	dio_fill(buf, len, pos, kind);
 	dio_full_pwrite(cached, buf, len, pos);
 	if (fsync(cached))
 		dio_die("fsync: %s\n", strerror(errno));
@@ -160,12 +122,12 @@ static void run_shape(const struct shape *s, bool write)
 
 	snprintf(name, sizeof(name), "%s %zu at %u: from %lld on",
 		 write ? "pwrite" : "pread", s->length, s->offset, (long long)s->pos);
-	memset(mem, UNTOUCHED, size);
+	memset(mem, DIO_UNTOUCHED, size);
 	if (write) {
-		fill(buf, s->length, s->pos, 0x40);
-		why = count(pwrite(fd, buf, s->length, s->pos), s->length);
+		dio_fill(buf, s->length, s->pos, 0x40);
+		why = dio_count(pwrite(fd, buf, s->length, s->pos), s->length);
 		if (!why)
-			why = compare(buf, s->length, s->pos, 0x40);
+			why = dio_compare(buf, s->length, s->pos, 0x40);
 		if (!why)
 			why = store_has(cached, s->length, s->pos, 0x40);
 		if (!why && ahead)
@@ -174,15 +136,15 @@ static void run_shape(const struct shape *s, bool write)
 			why = store_has(cached, GUARD, s->pos + s->length, 0);
 		store_gets(cached, s->length, s->pos, 0);
 	} else {
-		why = count(pread(fd, buf, s->length, s->pos), s->length);
+		why = dio_count(pread(fd, buf, s->length, s->pos), s->length);
 		if (!why)
-			why = compare(buf, s->length, s->pos, 0);
+			why = dio_compare(buf, s->length, s->pos, 0);
 	}
 	if (!why)
-		why = unchanged(mem, buf - mem, "before the buffer");
+		why = dio_unchanged(mem, buf - mem, "before the buffer");
 	if (!why)
-		why = unchanged(buf + s->length, mem + size - buf - s->length,
-				"behind the buffer");
+		why = dio_unchanged(buf + s->length, mem + size - buf - s->length,
+				    "behind the buffer");
 	munmap(mem, size);
 	result(name, why);
 }
@@ -314,22 +276,22 @@ static void run_segments(bool write, bool aio)
 
 	snprintf(name, sizeof(name), "%s %s of segments of any alignment",
 		 aio ? "aio" : "thread", write ? "pwritev" : "preadv");
-	memset(mem, UNTOUCHED, size);
+	memset(mem, DIO_UNTOUCHED, size);
 	for (i = 0; i < io.nr; len += iov[i++].iov_len)
 		if (write)
-			fill(iov[i].iov_base, iov[i].iov_len, io.pos + len, 0x40);
-	why = count(io_do(&io), len);
+			dio_fill(iov[i].iov_base, iov[i].iov_len, io.pos + len, 0x40);
+	why = dio_count(io_do(&io), len);
 	if (write) {
 		if (!why)
 			why = store_has(file_cached, len, io.pos, 0x40);
 		store_gets(file_cached, len, io.pos, 0);
 	} else {
 		for (i = 0, len = 0; i < io.nr && !why; len += iov[i++].iov_len)
-			why = compare(iov[i].iov_base, iov[i].iov_len, io.pos + len, 0);
+			why = dio_compare(iov[i].iov_base, iov[i].iov_len, io.pos + len, 0);
 		if (!why)
-			why = unchanged(mem + 12, 100 - 12, "between segments");
+			why = dio_unchanged(mem + 12, 100 - 12, "between segments");
 		if (!why)
-			why = unchanged(mem + 7 * page + 17, 2 * page - 18, "between segments");
+			why = dio_unchanged(mem + 7 * page + 17, 2 * page - 18, "between segments");
 	}
 	munmap(mem, size);
 	result(name, why);
@@ -349,13 +311,13 @@ static void run_end(void)
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(reads) && !why; i++) {
-		memset(mem, UNTOUCHED, len);
-		why = count(pread(small, mem + 7, len - 7, reads[i].pos), reads[i].want);
+		memset(mem, DIO_UNTOUCHED, len);
+		why = dio_count(pread(small, mem + 7, len - 7, reads[i].pos), reads[i].want);
 		if (!why)
-			why = compare(mem + 7, reads[i].want, reads[i].pos, 0);
+			why = dio_compare(mem + 7, reads[i].want, reads[i].pos, 0);
 		if (!why)
-			why = unchanged(mem + 7 + reads[i].want, len - 7 - reads[i].want,
-					"past the end");
+			why = dio_unchanged(mem + 7 + reads[i].want, len - 7 - reads[i].want,
+					    "past the end");
 	}
 	munmap(mem, len);
 	result("pread past the end: is short", why);
@@ -371,21 +333,21 @@ static void run_hole(bool aio)
 	int fd = open_at("holes", O_DIRECT | O_TRUNC), old = file;
 	const char *why;
 
-	fill(mem, len, 0, 0);
+	dio_fill(mem, len, 0, 0);
 	dio_full_pwrite(fd, mem, first, 0);
 	if (ftruncate(fd, len))
 		dio_die("ftruncate: %s\n", strerror(errno));
-	memset(mem, UNTOUCHED, len + dio_page_size);
+	memset(mem, DIO_UNTOUCHED, len + dio_page_size);
 	file = fd;
-	why = count(io_do(&io), len);
+	why = dio_count(io_do(&io), len);
 	file = old;
 	if (!why)
-		why = compare(mem + 77, first, 0, 0);
+		why = dio_compare(mem + 77, first, 0, 0);
 	for (i = first; i < len && !why; i++)
 		if (mem[77 + i])
 			why = because("byte %zu is %#x, not 0", i, mem[77 + i]);
 	if (!why)
-		why = unchanged(mem + 77 + len, dio_page_size - 77, "behind the buffer");
+		why = dio_unchanged(mem + 77 + len, dio_page_size - 77, "behind the buffer");
 	close(fd);
 	munmap(mem, len + dio_page_size);
 	result(aio ? "aio over a hole: reads zeros" : "thread over a hole: reads zeros", why);
@@ -409,16 +371,16 @@ static void run_unmapped(bool write, bool aio)
 	snprintf(name, sizeof(name), "%s %s that runs into unmapped memory: %s",
 		 aio ? "aio" : "thread", write ? "pwrite" : "pread",
 		 aio || write ? "is short" : "is short, or EFAULT");
-	memset(mem, UNTOUCHED, 3 * page);
+	memset(mem, DIO_UNTOUCHED, 3 * page);
 	munmap(mem + 3 * page, page);
 	if (write)
-		fill(mem + 100, there, io.pos, 0x40);
+		dio_fill(mem + 100, there, io.pos, 0x40);
 	n = io_do(&io);
 	if (n >= 0 || errno != EFAULT || aio || write)
-		why = count(n, there);
+		why = dio_count(n, there);
 	if (!why && n > 0)
 		why = write ? store_has(file_cached, n, io.pos, 0x40) :
-			      compare(mem + 100, n, io.pos, 0);
+			      dio_compare(mem + 100, n, io.pos, 0);
 	if (!why && write)
 		why = store_has(file_cached, 9000, io.pos + there, 0);
 	iov = (struct iovec){ mem + 3 * page, page };
@@ -436,15 +398,15 @@ static void run_read_only(void)
 	unsigned char *mem = dio_map(len, dio_page_size, false);
 	const char *why;
 
-	fill(mem, len, 99, 0x40);
+	dio_fill(mem, len, 99, 0x40);
 	mprotect(mem, len, PROT_READ);
-	why = count(pwrite(file, mem, len, 99), len);
+	why = dio_count(pwrite(file, mem, len, 99), len);
 	if (!why)
 		why = store_has(file_cached, len, 99, 0x40);
 	if (!why && (pread(file, mem, len, 5) != -1 || errno != EFAULT))
 		why = "a read into it has not ended in EFAULT";
 	if (!why)
-		why = compare(mem, len, 99, 0x40);
+		why = dio_compare(mem, len, 99, 0x40);
 	munmap(mem, len);
 	store_gets(file_cached, len, 99, 0);
 	result("read-only memory: is a source and no destination", why);
@@ -467,13 +429,13 @@ static void run_splice(void)
 		if (n <= 0)
 			why = because("splice: %s", n ? strerror(errno) : "no progress");
 		else
-			why = count(read(p[0], mem + at, n), n);
+			why = dio_count(read(p[0], mem + at, n), n);
 	}
 	if (!why)
-		why = compare(mem, len, OBJECT - 1000, 0);
+		why = dio_compare(mem, len, OBJECT - 1000, 0);
 	result("splice from the file: has its bytes", why);
 
-	fill(mem, len, to, 0x40);
+	dio_fill(mem, len, to, 0x40);
 	if (write(p[1], mem, len) != len)
 		dio_die("pipe: %s\n", strerror(errno));
 	for (at = 0, why = NULL; at < len && !why; at += n) {
@@ -505,13 +467,13 @@ static void run_splice_end(void)
 
 		if (pipe2(p, O_CLOEXEC))
 			dio_die("pipe: %s\n", strerror(errno));
-		why = count(splice(small, &pos, p[1], NULL, len, 0), want);
+		why = dio_count(splice(small, &pos, p[1], NULL, len, 0), want);
 		if (!why && !ioctl(p[0], FIONREAD, &there) && there != want)
 			why = because("LEAKED: the pipe has %d bytes of %zu", there, want);
 		if (!why && want)
-			why = count(read(p[0], mem, len), want);
+			why = dio_count(read(p[0], mem, len), want);
 		if (!why)
-			why = compare(mem, want, from[i], 0);
+			why = dio_compare(mem, want, from[i], 0);
 		close(p[0]);
 		close(p[1]);
 	}
@@ -627,7 +589,7 @@ static void run_fork_write(bool aio, bool restart)
 
 	snprintf(name, sizeof(name), "%s pwrite%s: the child's stores are not written",
 		 aio ? "aio" : "thread", restart ? " over a restart of the OSD" : "");
-	fill(iov.iov_base, iov.iov_len, io.pos, 0x40);
+	dio_fill(iov.iov_base, iov.iov_len, io.pos, 0x40);
 	why = io_hold(&io);
 	fflush(stdout);
 	pid = fork();
@@ -648,7 +610,7 @@ static void run_fork_write(bool aio, bool restart)
 	if (!why)
 		why = store_has(file_cached, iov.iov_len, io.pos, 0x40);
 	if (!why)
-		why = compare(iov.iov_base, iov.iov_len, io.pos, 0x40);
+		why = dio_compare(iov.iov_base, iov.iov_len, io.pos, 0x40);
 	munmap(mem, length);
 	store_gets(file_cached, iov.iov_len, io.pos, 0);
 	result(name, why);
@@ -673,7 +635,7 @@ static void run_signal(bool write)
 
 	sigaction(SIGUSR1, &action, NULL);
 	interrupted = false;
-	fill(mem, length, io.pos, 0x40);
+	dio_fill(mem, length, io.pos, 0x40);
 	why = io_hold(&io);
 	pthread_kill(io.thread, SIGUSR1);
 	if (io_done(&io) && !why)
@@ -686,7 +648,7 @@ static void run_signal(bool write)
 		why = "the signal was not handled";
 	if (!why)
 		why = write ? store_has(file_cached, length, io.pos, 0x40) :
-			      compare(mem, length, io.pos, 0);
+			      dio_compare(mem, length, io.pos, 0);
 	if (write)
 		store_gets(file_cached, length, io.pos, 0);
 	munmap(mem, length);
@@ -747,14 +709,14 @@ static void run_killed(bool aio)
 		if (!ended && !why)
 			why = "it cannot be killed";
 	}
-	memset(others, UNTOUCHED, OTHERS_SIZE);
+	memset(others, DIO_UNTOUCHED, OTHERS_SIZE);
 	dio_ceph_hold(false);
 	if (!ended)
 		waitpid(pid, NULL, 0);
 	dio_full_pread(file, &byte, 1, 0);
 	sched_setaffinity(0, sizeof(all), &all);
 	if (!why)
-		why = unchanged(others, OTHERS_SIZE, "of another process");
+		why = dio_unchanged(others, OTHERS_SIZE, "of another process");
 	munmap(others, OTHERS_SIZE);
 	result(aio ? "aio of a process that is killed: its memory is not written to later" :
 		     "pread of a process that is killed: its memory is not written to later",
@@ -771,7 +733,7 @@ static void run_pins(bool write)
 	unsigned long long pins;
 	const char *why;
 
-	fill(mem, length, 0, 0);
+	dio_fill(mem, length, 0, 0);
 	/* The object store does direct I/O, too. */
 	dio_ceph_hold(true);
 	pins = dio_pins_acquired();
@@ -780,7 +742,7 @@ static void run_pins(bool write)
 	dio_ceph_hold(false);
 	io_end(&io);
 	if (!why)
-		why = count(io.result, length);
+		why = dio_count(io.result, length);
 	if (!why && pins != length / dio_page_size)
 		why = because("%llu pages were pinned instead of %zu", pins,
 			      length / dio_page_size);

@@ -298,6 +298,50 @@ void *dio_map(size_t size, size_t align, bool huge)
 	return aligned;
 }
 
+static char problem[160];
+
+void dio_fill(unsigned char *buf, size_t len, off_t pos, unsigned int kind)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		buf[i] = dio_pattern(pos + i) ^ kind;
+}
+
+const char *dio_compare(const unsigned char *buf, size_t len, off_t pos, unsigned int kind)
+{
+	size_t i;
+
+	for (i = 0; i < len && buf[i] == (dio_pattern(pos + i) ^ kind); i++)
+		;
+	if (i == len)
+		return NULL;
+	snprintf(problem, sizeof(problem), "byte %zu of %zu is %#x, not %#x", i, len, buf[i],
+		 dio_pattern(pos + i) ^ kind);
+	return problem;
+}
+
+const char *dio_unchanged(const unsigned char *buf, size_t len, const char *where)
+{
+	size_t i;
+
+	for (i = 0; i < len && buf[i] == DIO_UNTOUCHED; i++)
+		;
+	if (i == len)
+		return NULL;
+	snprintf(problem, sizeof(problem), "byte %zu %s was written to", i, where);
+	return problem;
+}
+
+const char *dio_count(ssize_t n, ssize_t want)
+{
+	if (n == want)
+		return NULL;
+	snprintf(problem, sizeof(problem), "%zd instead of %zd%s%s", n, want,
+		 n < 0 ? ": " : "", n < 0 ? strerror(errno) : "");
+	return problem;
+}
+
 /* A line of /proc/self/smaps about the memory at @addr, in KiB */
 static unsigned long memory_line(const void *addr, const char *what)
 {
@@ -353,7 +397,6 @@ size_t dio_dirty(const void *mem)
 const char *dio_dirty_problem(const void *mem, size_t want)
 {
 	unsigned long long start = dio_now_ms();
-	static char problem[64];
 	size_t dirty;
 
 	/* What should not happen late happens within a moment. */

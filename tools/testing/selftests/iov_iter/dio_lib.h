@@ -245,6 +245,16 @@ static inline unsigned char dio_pattern(off_t pos)
 	return (pos + (pos >> 9) * 7 + (pos >> 16) * 3) & 0x7f;
 }
 
+/* What memory has that nothing was read into: never a dio_pattern() */
+#define DIO_UNTOUCHED	0xa5
+
+/* What a file is to hold from @pos on; another @kind differs everywhere. */
+void dio_fill(unsigned char *buf, size_t len, off_t pos, unsigned int kind);
+/* Why this is not so, why not all of it is DIO_UNTOUCHED, why @n is not @want, or NULL */
+const char *dio_compare(const unsigned char *buf, size_t len, off_t pos, unsigned int kind);
+const char *dio_unchanged(const unsigned char *buf, size_t len, const char *where);
+const char *dio_count(ssize_t n, ssize_t want);
+
 /* The same sequence for the same seed everywhere, unlike random() */
 void dio_random_seed(unsigned long long seed);
 unsigned long long dio_random(void);

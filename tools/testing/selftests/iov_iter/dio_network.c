@@ -29,57 +29,12 @@
 #include "dio_lib.h"
 
 #define GUARD		4096		/* bytes around a buffer that must not change */
-#define UNTOUCHED	0xa5		/* never a dio_pattern() */
 #define OTHERS_SIZE	(64 * DIO_MIB)
 #define XDR_PAD		3		/* a reply is a multiple of four bytes */
 #define LEAK_TRIES	20
 #define SPLICE_SIZE	(4 * 4096)
 
 static char problem[160];
-
-/* What a file is to hold from @pos on; another @kind differs everywhere. */
-static void fill(unsigned char *buf, size_t len, off_t pos, unsigned int kind)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		buf[i] = dio_pattern(pos + i) ^ kind;
-}
-
-static const char *compare(const unsigned char *buf, size_t len, off_t pos, unsigned int kind)
-{
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		if (buf[i] != (dio_pattern(pos + i) ^ kind))
-			break;
-	if (i == len)
-		return NULL;
-	snprintf(problem, sizeof(problem), "byte %zu of %zu is %#x, not %#x",
-		 i, len, buf[i], dio_pattern(pos + i) ^ kind);
-	return problem;
-}
-
-static const char *unchanged(const unsigned char *buf, size_t len, const char *where)
-{
-	size_t i;
-
-	for (i = 0; i < len && buf[i] == UNTOUCHED; i++)
-		;
-	if (i == len)
-		return NULL;
-	snprintf(problem, sizeof(problem), "byte %zu %s was written to", i, where);
-	return problem;
-}
-
-static const char *result(ssize_t n, ssize_t want)
-{
-	if (n == want)
-		return NULL;
-	snprintf(problem, sizeof(problem), "%zd instead of %zd%s%s", n, want,
-		 n < 0 ? ": " : "", n < 0 ? strerror(errno) : "");
-	return problem;
-}
 
 /* The server's own view of the file, through its page cache */
 static const char *server_has(const struct dio_target *t, size_t len, off_t pos, unsigned int kind)
@@ -92,7 +47,7 @@ static const char *server_has(const struct dio_target *t, size_t len, off_t pos,
 		dio_die("%s: %s\n", t->server_path, strerror(errno));
 	dio_full_pread(fd, buf, len, pos);
 	close(fd);
-	why = compare(buf, len, pos, kind);
+	why = dio_compare(buf, len, pos, kind);
 	munmap(buf, len);
 	return why;
 }
@@ -103,7 +58,7 @@ static void restore(const struct dio_target *t)
 	unsigned char *buf = dio_map(DIO_FILE_SIZE, dio_page_size, false);
 	int fd = t->fd;
 
-	fill(buf, DIO_FILE_SIZE, 0, 0);
+	dio_fill(buf, DIO_FILE_SIZE, 0, 0);
 	if (ftruncate(t->fd, DIO_FILE_SIZE))
 		dio_die("%s: %s\n", t->path, strerror(errno));
 	/* A client of small requests would take seconds for it. */
@@ -151,18 +106,18 @@ static void run_shape(const struct dio_target *t, const struct shape *s, bool wr
 		return dio_result_skip(name, why);
 
 	mem = dio_map(size, dio_page_size, false);
-	memset(mem, UNTOUCHED, size);
+	memset(mem, DIO_UNTOUCHED, size);
 	buf = mem + GUARD + s->offset;
 	if (s->large) {
-		fill(buf, s->length, s->pos, 0);
+		dio_fill(buf, s->length, s->pos, 0);
 		dio_full_pwrite(t->fd, buf, s->length, s->pos);
-		memset(mem, UNTOUCHED, size);
+		memset(mem, DIO_UNTOUCHED, size);
 	}
 	if (write) {
-		fill(buf, s->length, s->pos, 0x40);
-		why = result(pwrite(t->fd, buf, s->length, s->pos), s->length);
+		dio_fill(buf, s->length, s->pos, 0x40);
+		why = dio_count(pwrite(t->fd, buf, s->length, s->pos), s->length);
 		if (!why)
-			why = compare(buf, s->length, s->pos, 0x40);
+			why = dio_compare(buf, s->length, s->pos, 0x40);
 		if (!why)
 			why = server_has(t, s->length, s->pos, 0x40);
 		if (!why && s->pos)
@@ -171,15 +126,15 @@ static void run_shape(const struct dio_target *t, const struct shape *s, bool wr
 			why = server_has(t, DIO_FILE_SIZE - s->pos - s->length,
 					 s->pos + s->length, 0);
 	} else {
-		why = result(pread(t->fd, buf, s->length, s->pos), s->length);
+		why = dio_count(pread(t->fd, buf, s->length, s->pos), s->length);
 		if (!why)
-			why = compare(buf, s->length, s->pos, 0);
+			why = dio_compare(buf, s->length, s->pos, 0);
 	}
 	if (!why)
-		why = unchanged(mem, buf - mem, "before the buffer");
+		why = dio_unchanged(mem, buf - mem, "before the buffer");
 	if (!why)
-		why = unchanged(buf + s->length, mem + size - buf - s->length,
-				"behind the buffer");
+		why = dio_unchanged(buf + s->length, mem + size - buf - s->length,
+				    "behind the buffer");
 	munmap(mem, size);
 	if (write || s->large)
 		restore(t);
@@ -202,7 +157,7 @@ static void run_segments(const struct dio_target *t, bool write)
 	if (t->skip)
 		return dio_result_skip(name, t->skip);
 	mem = dio_map(size, page, false);
-	memset(mem, UNTOUCHED, size);
+	memset(mem, DIO_UNTOUCHED, size);
 	iov[0] = (struct iovec){ mem + 1, 10 };
 	iov[1] = (struct iovec){ mem + 11, 1 };
 	iov[2] = (struct iovec){ mem + 100, page - 100 };
@@ -213,20 +168,20 @@ static void run_segments(const struct dio_target *t, bool write)
 	iov[7] = (struct iovec){ mem + 10 * page + 3, 3 * page };
 	for (i = 0; i < ARRAY_SIZE(iov); len += iov[i++].iov_len)
 		if (write)
-			fill(iov[i].iov_base, iov[i].iov_len, pos + len, 0x40);
+			dio_fill(iov[i].iov_base, iov[i].iov_len, pos + len, 0x40);
 	if (write) {
-		why = result(pwritev(t->fd, iov, ARRAY_SIZE(iov), pos), len);
+		why = dio_count(pwritev(t->fd, iov, ARRAY_SIZE(iov), pos), len);
 		if (!why)
 			why = server_has(t, len, pos, 0x40);
 		restore(t);
 	} else {
-		why = result(preadv(t->fd, iov, ARRAY_SIZE(iov), pos), len);
+		why = dio_count(preadv(t->fd, iov, ARRAY_SIZE(iov), pos), len);
 		for (i = 0, len = 0; i < ARRAY_SIZE(iov) && !why; len += iov[i++].iov_len)
-			why = compare(iov[i].iov_base, iov[i].iov_len, pos + len, 0);
+			why = dio_compare(iov[i].iov_base, iov[i].iov_len, pos + len, 0);
 		if (!why)
-			why = unchanged(mem + 11 + 1, 100 - 12, "between segments");
+			why = dio_unchanged(mem + 11 + 1, 100 - 12, "between segments");
 		if (!why)
-			why = unchanged(mem + 7 * page + 17, 2 * page - 18, "between segments");
+			why = dio_unchanged(mem + 7 * page + 17, 2 * page - 18, "between segments");
 	}
 	munmap(mem, size);
 	dio_result(name, why);
@@ -254,13 +209,13 @@ static void run_end(const struct dio_target *t)
 	if (ftruncate(t->fd, 5001))
 		dio_die("%s: %s\n", t->path, strerror(errno));
 	for (i = 0; i < ARRAY_SIZE(reads) && !why; i++) {
-		memset(mem, UNTOUCHED, len);
-		why = result(pread(t->fd, mem + 7, len - 7, reads[i].pos), reads[i].want);
+		memset(mem, DIO_UNTOUCHED, len);
+		why = dio_count(pread(t->fd, mem + 7, len - 7, reads[i].pos), reads[i].want);
 		if (!why)
-			why = compare(mem + 7, reads[i].want, reads[i].pos, 0);
+			why = dio_compare(mem + 7, reads[i].want, reads[i].pos, 0);
 		if (!why)
-			why = unchanged(mem + 7 + reads[i].want + XDR_PAD,
-					len - 7 - reads[i].want - XDR_PAD, "past the end");
+			why = dio_unchanged(mem + 7 + reads[i].want + XDR_PAD,
+					    len - 7 - reads[i].want - XDR_PAD, "past the end");
 	}
 	restore(t);
 	munmap(mem, len);
@@ -281,16 +236,16 @@ static void run_splice_end(const struct dio_target *t)
 		return dio_result_skip(name, t->skip);
 	if (pipe(p) || ftruncate(t->fd, 5001))
 		dio_die("%s: %s\n", t->path, strerror(errno));
-	why = result(splice(t->fd, &pos, p[1], NULL, 65536, 0), 906);
+	why = dio_count(splice(t->fd, &pos, p[1], NULL, 65536, 0), 906);
 	if (!why && (ioctl(p[0], FIONREAD, &in_pipe) || in_pipe != 906)) {
 		snprintf(problem, sizeof(problem), "%d bytes are in the pipe, 906 were read",
 			 in_pipe);
 		why = problem;
 	}
 	if (!why)
-		why = result(read(p[0], buf, sizeof(buf)), 906);
+		why = dio_count(read(p[0], buf, sizeof(buf)), 906);
 	if (!why)
-		why = compare(buf, 906, 4095, 0);
+		why = dio_compare(buf, 906, 4095, 0);
 	close(p[0]);
 	close(p[1]);
 	restore(t);
@@ -312,16 +267,16 @@ static void run_cached(const struct dio_target *t, bool spliced)
 		return dio_result_skip(name, t->skip);
 	if (fd < 0 || pipe(p))
 		dio_die("%s: %s\n", t->path, strerror(errno));
-	fill(cached, sizeof(cached), pos, 1);
-	why = result(pwrite(fd, cached, sizeof(cached), pos), sizeof(cached));
+	dio_fill(cached, sizeof(cached), pos, 1);
+	why = dio_count(pwrite(fd, cached, sizeof(cached), pos), sizeof(cached));
 	if (!why && spliced)
-		why = result(splice(t->fd, &pos, p[1], NULL, sizeof(buf), 0), sizeof(buf));
+		why = dio_count(splice(t->fd, &pos, p[1], NULL, sizeof(buf), 0), sizeof(buf));
 	if (!why && spliced)
-		why = result(read(p[0], buf, sizeof(buf)), sizeof(buf));
+		why = dio_count(read(p[0], buf, sizeof(buf)), sizeof(buf));
 	if (!why && !spliced)
-		why = result(pread(t->fd, buf, sizeof(buf), pos), sizeof(buf));
+		why = dio_count(pread(t->fd, buf, sizeof(buf), pos), sizeof(buf));
 	if (!why)
-		why = compare(buf, sizeof(buf), 8192, 1);
+		why = dio_compare(buf, sizeof(buf), 8192, 1);
 	close(p[0]);
 	close(p[1]);
 	close(fd);
@@ -346,10 +301,10 @@ static void run_unmapped(const struct dio_target *t, bool write, bool segments)
 	if (t->skip)
 		return dio_result_skip(name, t->skip);
 	mem = dio_map(4 * page, page, false);
-	memset(mem, UNTOUCHED, 3 * page);
+	memset(mem, DIO_UNTOUCHED, 3 * page);
 	munmap(mem + 3 * page, page);
 	if (write)
-		fill(mem + 100, there, pos, 0x40);
+		dio_fill(mem + 100, there, pos, 0x40);
 	if (segments) {
 		there -= page;
 		iov[0] = (struct iovec){ mem + 100, there };
@@ -358,9 +313,10 @@ static void run_unmapped(const struct dio_target *t, bool write, bool segments)
 		iov[0] = (struct iovec){ mem + 100, there + page };
 	}
 	n = write ? pwritev(t->fd, iov, 1 + segments, pos) : preadv(t->fd, iov, 1 + segments, pos);
-	why = result(n, there);
+	why = dio_count(n, there);
 	if (!why)
-		why = write ? server_has(t, there, pos, 0x40) : compare(mem + 100, there, pos, 0);
+		why = write ? server_has(t, there, pos, 0x40) :
+			      dio_compare(mem + 100, there, pos, 0);
 	if (!why && write)
 		why = server_has(t, DIO_FILE_SIZE - pos - there, pos + there, 0);
 	if (!why && (write ? pwrite(t->fd, mem + 3 * page, page, pos) :
@@ -385,15 +341,15 @@ static void run_read_only(const struct dio_target *t)
 	if (t->skip)
 		return dio_result_skip(name, t->skip);
 	mem = dio_map(len, dio_page_size, false);
-	fill(mem, len, 99, 0x40);
+	dio_fill(mem, len, 99, 0x40);
 	mprotect(mem, len, PROT_READ);
-	why = result(pwrite(t->fd, mem, len, 99), len);
+	why = dio_count(pwrite(t->fd, mem, len, 99), len);
 	if (!why)
 		why = server_has(t, len, 99, 0x40);
 	if (!why && (pread(t->fd, mem, len, 5) != -1 || errno != EFAULT))
 		why = "a read into it has not ended in EFAULT";
 	if (!why)
-		why = compare(mem, len, 99, 0x40);
+		why = dio_compare(mem, len, 99, 0x40);
 	munmap(mem, len);
 	restore(t);
 	dio_result(name, why);
@@ -430,9 +386,9 @@ static void run_pins(const struct dio_target *t, bool write)
 	if (t->io_size && t->io_size < dio_page_size)
 		want = len / t->io_size;
 	mem = dio_map(len, dio_page_size, false);
-	fill(mem, len, 0, 0);
+	dio_fill(mem, len, 0, 0);
 	pins = dio_pins_acquired();
-	why = result(write ? pwrite(t->fd, mem, len, 0) : pread(t->fd, mem, len, 0), len);
+	why = dio_count(write ? pwrite(t->fd, mem, len, 0) : pread(t->fd, mem, len, 0), len);
 	pins = dio_pins_acquired() - pins;
 	if (!why && pins != want) {
 		snprintf(problem, sizeof(problem), "%zu pins were taken instead of %zu",
@@ -455,9 +411,10 @@ static const char *splice_away(const struct dio_target *t, unsigned int times)
 	while (times-- && !why) {
 		off_t pos = 0;
 
-		why = result(splice(t->fd, &pos, p[1], NULL, SPLICE_SIZE, 0), SPLICE_SIZE);
+		why = dio_count(splice(t->fd, &pos, p[1], NULL, SPLICE_SIZE, 0), SPLICE_SIZE);
 		if (!why)
-			why = result(splice(p[0], NULL, null, NULL, SPLICE_SIZE, 0), SPLICE_SIZE);
+			why = dio_count(splice(p[0], NULL, null, NULL, SPLICE_SIZE, 0),
+					SPLICE_SIZE);
 	}
 	close(p[0]);
 	close(p[1]);
@@ -517,21 +474,21 @@ static void run_bad_block(const struct dio_target *t)
 		dio_die("%s: where it is on the disk: %s\n", t->server_path, strerror(errno));
 	close(fd);
 	mem = dio_map(len, page, false);
-	memset(mem, UNTOUCHED, len);
+	memset(mem, DIO_UNTOUCHED, len);
 	/* Both: empties the server's cache. */
 	dio_hold();
 	dio_break_reads(block * 8ULL, 8);
 	n = pread(t->fd, mem, len, 0);
-	why = n > 0 ? result(n, 4 * 4096) : errno == error ? NULL : strerror(errno);
+	why = n > 0 ? dio_count(n, 4 * 4096) : errno == error ? NULL : strerror(errno);
 	if (!why && n > 0)
-		why = compare(mem, n, 0, 0);
+		why = dio_compare(mem, n, 0, 0);
 	if (!why && (pread(t->fd, mem, len, 4 * 4096) != -1 || errno != error))
 		why = "no error where it is";
 	dio_break_reads(0, 0);
 	if (!why)
-		why = result(pread(t->fd, mem, len, 0), len);
+		why = dio_count(pread(t->fd, mem, len, 0), len);
 	if (!why)
-		why = compare(mem, len, 0, 0);
+		why = dio_compare(mem, len, 0, 0);
 	munmap(mem, len);
 	dio_result(name, why);
 }
@@ -601,7 +558,7 @@ static void killed_child(const struct dio_target *t, enum killed way, int file)
 	off_t pos = 0;
 	int p[2];
 
-	fill(mem, size, 0, 0x40);
+	dio_fill(mem, size, 0, 0x40);
 	if (pipe(p) || fcntl(p[0], F_SETPIPE_SZ, size) < 0)
 		_exit(2);
 	switch (way) {
@@ -654,7 +611,7 @@ static const char *arrives(const char *path, size_t size)
 		if (pread(fd, buf, size, 0) != size)
 			why = "not all of it arrived";
 		else
-			why = compare(buf, size, 0, 0x40);
+			why = dio_compare(buf, size, 0, 0x40);
 	} while (why && !dio_expired(start));
 	close(fd);
 	munmap(buf, size);
@@ -742,7 +699,7 @@ static void run_killed(const struct dio_target *t, enum killed way)
 		why = "it cannot be killed";
 	if (!why && !pauses && !dio_held())
 		why = "set-up: it did not stay in flight";
-	memset(others, UNTOUCHED, OTHERS_SIZE);
+	memset(others, DIO_UNTOUCHED, OTHERS_SIZE);
 	dio_release();
 	if (way >= KILLED_WRITE) {
 		if (pauses) {
@@ -773,7 +730,7 @@ static void run_killed(const struct dio_target *t, enum killed way)
 	if (!why)
 		why = dio_pins_problem(false);
 	for (i = 0; i < OTHERS_SIZE && !why; i++)
-		if (others[i] != UNTOUCHED)
+		if (others[i] != DIO_UNTOUCHED)
 			why = "CORRUPTED memory of another process";
 	munmap(others, OTHERS_SIZE);
 	sched_setaffinity(0, sizeof(all), &all);
@@ -831,7 +788,7 @@ static void run_restart(const struct dio_target *t)
 	full = (t->io_size ? 16 * 1024 : DIO_MIB);
 	w.length = full + 333;
 	w.mem = dio_map(w.length, dio_page_size, false);
-	fill(w.mem, w.length, 0, 0x40);
+	dio_fill(w.mem, w.length, 0, 0x40);
 	dio_server_threads(1);
 	calls = dio_client_calls(t->dir, "WRITE");
 	dio_hold();
@@ -855,13 +812,13 @@ static void run_restart(const struct dio_target *t)
 	if (!why && !again)
 		why = "nothing was sent to the restarted server";
 	if (!why && (w.result <= 0 || w.result > w.length))
-		why = result(w.result, w.length);
+		why = dio_count(w.result, w.length);
 	if (!why)
 		why = server_has(t, w.length, 0, 0x40);
 	if (!why)
 		why = server_has(t, DIO_FILE_SIZE - w.length, w.length, 0);
 	if (!why)
-		why = compare(w.mem, w.length, 0, 0x40);
+		why = dio_compare(w.mem, w.length, 0, 0x40);
 	munmap(w.mem, w.length);
 	restore(t);
 	ksft_print_msg("%s: %llu calls of WRITE before the restart, %llu after it\n",
@@ -904,7 +861,7 @@ static void run_reconnect(const struct dio_target *t)
 	if (why)
 		return dio_result_skip(name, why);
 	r.mem = dio_map(r.length, dio_page_size, false);
-	memset(r.mem, UNTOUCHED, r.length);
+	memset(r.mem, DIO_UNTOUCHED, r.length);
 	calls = dio_client_calls(t->dir, "READ");
 	dio_hold();
 	if (pthread_create(&reader, NULL, pread_thread, &r))
@@ -922,9 +879,9 @@ static void run_reconnect(const struct dio_target *t)
 	if (!why && r.result < 0)
 		why = strerror(-r.result);
 	if (!why)
-		why = result(r.result, r.length);
+		why = dio_count(r.result, r.length);
 	if (!why)
-		why = compare(r.mem, r.length, 0, 0);
+		why = dio_compare(r.mem, r.length, 0, 0);
 	ksft_print_msg("%s: %llu reads have ended\n", t->name,
 		       dio_client_calls(t->dir, "READ") - calls);
 	munmap(r.mem, r.length);
