@@ -65,3 +65,5 @@ clean:
 #: BASE_VERSION=6.1.x-n             take this version of Debian's source package
 #: OUT=DIR                          build there instead of in out/
 #: JOBS=N                           compile N files at a time
+#: CCACHE_DIR=DIR                   compile by way of ccache, whose cache is in DIR
+#: KCC=clang                        compile the kernels by another compiler than gcc
