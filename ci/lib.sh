@@ -25,7 +25,9 @@ if [ -z "${KCC:-}" ]; then
 		KCC="ccache gcc"
 	fi
 fi
-export KCC JOBS
+KCC_SUFFIX=""
+[[ $KCC == *gcc ]] || KCC_SUFFIX=-${KCC##*/}
+export KCC KCC_SUFFIX JOBS
 
 say() { printf '[%3d:%02d] %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*"; }
 
