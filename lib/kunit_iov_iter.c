@@ -250,6 +250,44 @@ static const struct extract_row {
 		.nr_calls = 1,
 		.call = { { SIZE_MAX, ANY, P(8), 0, 8, { 7, 6, 5, 4, 3, 2, 1, 0 } } },
 	}, {
+		"segments of one page, maxsize ends inside of one",
+		4, { { P(7), P(1) }, { P(6), P(1) }, { P(5), P(1) }, { P(4), P(1) } },
+		.nr_calls = 2,
+		.call = {
+			{ P(2) + 0x99, ANY, P(2) + 0x99, 0, 3, { 7, 6, 5 } },
+			{ SIZE_MAX, ANY, P(2) - 0x99, 0x99, 2, { 5, 4 } },
+		},
+	}, {
+		"segments of one page, the count ends inside of one",
+		4, { { P(7), P(1) }, { P(6), P(1) }, { P(5), P(1) }, { P(4), P(1) } },
+		.cut = P(1) + 0x99,
+		.nr_calls = 1,
+		.call = { { SIZE_MAX, ANY, P(3) - 0x99, 0, 3, { 7, 6, 5 } } },
+	}, {
+		"segments of one page, fewer pages than that",
+		4, { { P(7), P(1) }, { P(6), P(1) }, { P(5), P(1) }, { P(4), P(1) } },
+		.nr_calls = 2,
+		.call = {
+			{ SIZE_MAX, 3, P(3), 0, 3, { 7, 6, 5 } },
+			{ SIZE_MAX, 3, P(1), 0, 1, { 4 } },
+		},
+	}, {
+		"segments of one page, then not joined",
+		3, { { P(7), P(1) }, { P(6), P(1) }, { P(4) + 0x10, P(1) } },
+		.nr_calls = 2,
+		.call = {
+			{ SIZE_MAX, ANY, P(2), 0, 2, { 7, 6 } },
+			{ SIZE_MAX, ANY, P(1), 0x10, 2, { 4, 5 } },
+		},
+	}, {
+		"segments of one page, then a shorter one",
+		4, { { P(7), P(1) }, { P(6), P(1) }, { P(5), 0x80 }, { P(4), P(1) } },
+		.nr_calls = 2,
+		.call = {
+			{ SIZE_MAX, ANY, P(2) + 0x80, 0, 3, { 7, 6, 5 } },
+			{ SIZE_MAX, ANY, P(1), 0, 1, { 4 } },
+		},
+	}, {
 		"one page listed twice", 2, { { P(1), P(1) }, { P(1), P(1) } },
 		.nr_calls = 1, .call = { { SIZE_MAX, ANY, P(2), 0, 2, { 1, 1 } } },
 	}, {
