@@ -424,8 +424,8 @@ static const char *splice_away(const struct dio_target *t, unsigned int times)
 
 /*
  * Pages that went into a pipe, and references of them, come back.  Others take memory
- * meanwhile, but hardly a quarter of a page for each splice, and not many times in a
- * row.  KASAN does: it keeps what is freed, now more and now less.
+ * meanwhile, but hardly half a page for each splice, and not many times in a row.
+ * KASAN does: it keeps what is freed, now more and now less.
  */
 static void run_splices(const struct dio_target *t)
 {
@@ -443,7 +443,7 @@ static void run_splices(const struct dio_target *t)
 		gone = dio_vmstat("nr_free_pages");
 		why = splice_away(t, times);
 		gone -= dio_vmstat("nr_free_pages");
-		if (gone < (long)(times / 4))
+		if (gone < (long)(times / 2))
 			break;
 	}
 	if (!why && try == LEAK_TRIES) {
