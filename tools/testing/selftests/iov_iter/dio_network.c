@@ -423,9 +423,19 @@ static const char *splice_away(const struct dio_target *t, unsigned int times)
 }
 
 /*
+ * Pages that are free or in slabs.  KASAN keeps freed objects for a while, now more
+ * of them and now less, but not the pages that a pipe had.
+ */
+static long pages_left(void)
+{
+	return dio_vmstat("nr_free_pages") + dio_vmstat("nr_slab_reclaimable") +
+	       dio_vmstat("nr_slab_unreclaimable");
+}
+
+/*
  * Pages that went into a pipe, and references of them, come back.  Others take memory
- * meanwhile, but hardly half a page for each splice, and not many times in a row.
- * KASAN does: it keeps what is freed, now more and now less.
+ * meanwhile, but hardly a quarter of a page for each splice, and not many times in a
+ * row.
  */
 static void run_splices(const struct dio_target *t)
 {
@@ -440,10 +450,10 @@ static void run_splices(const struct dio_target *t)
 	/* What is allocated once is allocated now. */
 	why = splice_away(t, times / 8);
 	for (try = 0; try < LEAK_TRIES && !why; try++) {
-		gone = dio_vmstat("nr_free_pages");
+		gone = pages_left();
 		why = splice_away(t, times);
-		gone -= dio_vmstat("nr_free_pages");
-		if (gone < (long)(times / 2))
+		gone -= pages_left();
+		if (gone < (long)(times / 4))
 			break;
 	}
 	if (!why && try == LEAK_TRIES) {
