@@ -15,20 +15,6 @@ unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL ARCH CROSS_COMPILE
 export PYTHONDONTWRITEBYTECODE=1	# kunit.py is run in out/linux
 export KBUILD_BUILD_USER=iov_iter KBUILD_BUILD_HOST=extract
 JOBS=${JOBS:-$(nproc)}
-# A compiler of the caller's choice: KCC=clang.  ccache only for a cache that the caller
-# names: filling one takes a quarter longer than compiling, and most builds are the first.
-if [ -z "${KCC:-}" ]; then
-	KCC=gcc
-	if [ -n "${CCACHE_DIR:-}" ]; then
-		command -v ccache >/dev/null || { echo "CCACHE_DIR is set, but there is no ccache: apt-get install ccache" >&2; exit 1; }
-		export CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-5G}
-		KCC="ccache gcc"
-	fi
-fi
-KCC_SUFFIX=""
-[[ $KCC == *gcc ]] || KCC_SUFFIX=-${KCC##*/}
-export KCC KCC_SUFFIX JOBS
-
 say() { printf '[%3d:%02d] %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*"; }
 
 # die CAUSE [WAY-OUT]
@@ -37,6 +23,21 @@ die() {
 	[ $# -lt 2 ] || printf '%s: %s\n' "${0##*/}" "$2" >&2
 	exit 1
 }
+
+# A compiler of the caller's choice: KCC=clang.  ccache only for a cache that the caller
+# names: filling one takes a quarter longer than compiling, and most builds are the first.
+if [ -z "${KCC:-}" ]; then
+	KCC=gcc
+	if [ -n "${CCACHE_DIR:-}" ]; then
+		command -v ccache >/dev/null ||
+			die "CCACHE_DIR is set, but there is no ccache" "apt-get install ccache, or unset it"
+		export CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-5G}
+		KCC="ccache gcc"
+	fi
+fi
+KCC_SUFFIX=""
+[[ $KCC == *gcc ]] || KCC_SUFFIX=-${KCC##*[/ ]}
+export KCC KCC_SUFFIX JOBS
 
 # logged NAME COMMAND...: the output goes to out/log/NAME.log; on failure its
 # end and the command to repeat are printed.
