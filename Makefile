@@ -25,7 +25,7 @@ check-full:
 lint:
 	@ci/deps check && ci/lint quick
 
-#: make kunit     KUnit on x86_64 under QEMU and on UML; ARCH=i386|arm64|s390|um|x86_64: only there
+#: make kunit     KUnit on x86_64 under QEMU and on UML, RISC-V without an MMU; ARCH=i386|arm64|nommu|s390|um|x86_64: only there
 kunit: tree
 	@ci/kunit $(ARCH)
 
