@@ -1204,11 +1204,11 @@ static void bvecs_limits(struct kunit *test)
 static void bvecs_untouched(struct kunit *test)
 {
 	enum { PAGES = 45 };
-	struct bio_vec *bvecs = kunit_kcalloc(test, PAGES, sizeof(*bvecs), GFP_KERNEL);
+	struct bio_vec *bvecs = kunit_kcalloc(test, PAGES + 1, sizeof(*bvecs), GFP_KERNEL);
 	struct iov_iter_kunit *k = test->priv;
 	const struct variant *v;
 	struct iov_iter iter;
-	unsigned int nr, n;
+	unsigned int nr, n, i;
 
 	KUNIT_ASSERT_NOT_NULL(test, bvecs);
 	user_mm_init(test);
@@ -1218,16 +1218,24 @@ static void bvecs_untouched(struct kunit *test)
 		k->uaddr = user_map(test, NULL, P(PAGES), PROT_READ | PROT_WRITE,
 				    MAP_PRIVATE | MAP_ANONYMOUS);
 		iter_init(k, &iter, v, &(struct segment){ 0, P(PAGES) }, 1, 0);
-		nr = 0;
+		/* one entry is there already */
+		bvecs[0] = (struct bio_vec){ .bv_page = POISON_PAGE, .bv_len = 8 };
+		nr = 1;
 		KUNIT_ASSERT_EQ(test, P(PAGES),
-				iov_iter_extract_bvecs(&iter, bvecs, &nr, PAGES, SIZE_MAX,
+				iov_iter_extract_bvecs(&iter, bvecs, &nr, PAGES + 1, SIZE_MAX,
 						       v->flags));
-		for (n = 0; n < nr; n++)
-			bytes += bvecs[n].bv_len;
+		KUNIT_EXPECT_PTR_EQ(test, POISON_PAGE, bvecs[0].bv_page);
+		KUNIT_EXPECT_EQ(test, 8, bvecs[0].bv_len);
+		for (n = 1; n < nr; n++)
+			for (i = 0; i < bvecs[n].bv_len; i += PAGE_SIZE, bytes += PAGE_SIZE)
+				KUNIT_EXPECT_PTR_EQ(test,
+						    user_page(test, k->uaddr + bytes, false),
+						    nth_page(bvecs[n].bv_page, i / PAGE_SIZE));
 		KUNIT_EXPECT_EQ(test, P(PAGES), bytes);
-		if (v->direction == ITER_SOURCE && is_zero_page(bvecs[0].bv_page))
-			KUNIT_EXPECT_EQ(test, PAGES, nr);
-		release_extracted_bvecs(bvecs, nr, FOLL_PIN, v->direction == ITER_DEST);
+		if (v->direction == ITER_SOURCE && is_zero_page(bvecs[1].bv_page))
+			KUNIT_EXPECT_EQ(test, PAGES + 1, nr);
+		release_extracted_bvecs(bvecs + 1, nr - 1, FOLL_PIN,
+					v->direction == ITER_DEST);
 		for (n = 0; n < PAGES; n++) {
 			struct page *page = user_page(test, k->uaddr + P(n), false);
 
@@ -1235,6 +1243,65 @@ static void bvecs_untouched(struct kunit *test)
 					       page_ref_count(compound_head(page)) >=
 					       GUP_PIN_COUNTING_BIAS, "page %u", n);
 		}
+	}
+}
+
+/*
+ * A folio that has so many references that its count has no room for pins of all who
+ * may want one is not pinned, without a warning.  References are taken still.
+ */
+static void expect_exhausted(struct kunit *test, struct page *page, size_t start)
+{
+	struct page *head = compound_head(page), **pages;
+	struct iov_iter_kunit *k = test->priv;
+	int refs = page_ref_count(head);
+	const struct variant *v;
+	struct iov_iter iter;
+
+	for (v = next_user_variant(NULL); v; v = next_user_variant(v)) {
+		page_ref_add(head, INT_MAX / 2);
+		iter_init(k, &iter, v, &(struct segment){ start + 0x200, 0x200 }, 1, 0);
+		if (v->mode == FOLL_PIN) {
+			expect_error(test, &iter, v->flags, -ENOMEM);
+			expect_no_bvecs(test, &iter, v->flags, 2, SIZE_MAX, -ENOMEM);
+			KUNIT_EXPECT_EQ(test, -ENOMEM, retain_extracted_page(page, FOLL_PIN));
+		} else {
+			pages = expect_pages(test, &iter, v->flags, 0x200, 0x200);
+			KUNIT_EXPECT_PTR_EQ(test, page, pages[0]);
+			release_extracted_pages(pages, 1, v->mode, false);
+			kvfree(pages);
+		}
+		page_ref_sub(head, INT_MAX / 2);
+		KUNIT_ASSERT_EQ(test, refs, page_ref_count(head));
+	}
+}
+
+static void pins_exhausted(struct kunit *test)
+{
+	struct iov_iter_kunit *k = test->priv;
+	struct bio_vec bvecs[4];
+	const struct variant *v;
+	struct iov_iter iter;
+	struct page **pages;
+	unsigned int nr;
+
+	memory_init(test, UBUF);
+	expect_exhausted(test, k->pages[1], P(1));
+
+	/* what precedes it is listed */
+	for (v = next_pinned_variant(NULL); v; v = next_pinned_variant(v)) {
+		page_ref_add(k->pages[2], INT_MAX / 2);
+		iter_init(k, &iter, v, &(struct segment){ 8, P(4) }, 1, 0);
+		pages = expect_pages(test, &iter, v->flags, P(2) - 8, 8);
+		release_extracted_pages(pages, 2, FOLL_PIN, false);
+		kvfree(pages);
+
+		iter_init(k, &iter, v, &(struct segment){ 8, P(4) }, 1, 0);
+		nr = 0;
+		KUNIT_EXPECT_EQ(test, P(2) - 8,
+				iov_iter_extract_bvecs(&iter, bvecs, &nr, 4, SIZE_MAX, v->flags));
+		release_extracted_bvecs(bvecs, nr, FOLL_PIN, false);
+		page_ref_sub(k->pages[2], INT_MAX / 2);
 	}
 }
 
@@ -1418,6 +1485,16 @@ static void user_thp(struct kunit *test)
 	}
 }
 
+static void thp_pins_exhausted(struct kunit *test)
+{
+	struct page *head = map_thp(test);
+	int pins = head_compound_pincount(head);
+
+	expect_exhausted(test, head, 0);
+	expect_exhausted(test, head + 3, P(3));
+	KUNIT_EXPECT_EQ(test, pins, head_compound_pincount(head));
+}
+
 /* Extract from the huge page, into what may be a table with entries already */
 static void expect_thp_bvecs(struct kunit *test, const struct variant *v, size_t start,
 			     size_t len, struct bio_vec *bvecs, unsigned int *nr,
@@ -1496,6 +1573,11 @@ static void bvecs_thp(struct kunit *test)
 }
 #else
 static void user_thp(struct kunit *test)
+{
+	kunit_skip(test, "needs CONFIG_TRANSPARENT_HUGEPAGE");
+}
+
+static void thp_pins_exhausted(struct kunit *test)
 {
 	kunit_skip(test, "needs CONFIG_TRANSPARENT_HUGEPAGE");
 }
@@ -1588,6 +1670,17 @@ static void retain_page(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, 0, head_compound_pincount(page));
 		__free_pages(page, compound ? MEMORY_ORDER : 0);
 	}
+
+	/* Without a compound page, only the first of two has a reference to give. */
+	page = alloc_pages(GFP_KERNEL, 1);
+	KUNIT_ASSERT_NOT_NULL(test, page);
+	KUNIT_EXPECT_EQ(test, FOLL_GET, retain_listed_page(page));
+	KUNIT_EXPECT_EQ(test, 2, page_ref_count(page));
+	release_extracted_range(page, 1, FOLL_GET, false);
+	KUNIT_EXPECT_EQ(test, 1, page_ref_count(page));
+	KUNIT_EXPECT_EQ(test, 0, retain_listed_page(page + 1));
+	KUNIT_EXPECT_EQ(test, 0, page_ref_count(page + 1));
+	__free_pages(page, 1);
 
 	/* The zero page is not pinned, and its count does not move. */
 	times = page_ref_count(ZERO_PAGE(0));
@@ -2007,6 +2100,8 @@ static struct kunit_case iov_iter_kunit_cases[] = {
 	KUNIT_CASE(bvecs_limits),
 	KUNIT_CASE(bvecs_untouched),
 	KUNIT_CASE(bvecs_during_fork),
+	KUNIT_CASE(pins_exhausted),
+	KUNIT_CASE(thp_pins_exhausted),
 	KUNIT_CASE(bvecs_thp),
 	KUNIT_CASE(release_range),
 	KUNIT_CASE(retain_page),

@@ -2,9 +2,11 @@
 /*
  * KUnit tests for what network filesystems make of an iterator.
  *
- * Run on x86_64 under QEMU, or without --arch on UML, by
+ * Run on x86_64 under QEMU, or without --arch on UML, with FSCACHE or a filesystem
+ * that uses netfs, by
  *
  *	./tools/testing/kunit/kunit.py run --arch x86_64 netfs_iterator \
+ *		--kconfig_add CONFIG_FSCACHE=y \
  *		--kconfig_add CONFIG_NETFS_ITERATOR_KUNIT_TEST=y
  */
 

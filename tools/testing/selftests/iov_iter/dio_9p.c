@@ -978,6 +978,240 @@ static const char *try_full_ring(void)
 	return why;
 }
 
+static const struct forced {
+	const char *name;
+	bool write;
+	bool killed_before;
+	bool fault;		/* into the page cache, whose pages nobody pins */
+	bool unbind;		/* the device from its driver */
+} forced[] = {
+	{ "pread, umount -f, its process is killed" },
+	{ "pwrite, umount -f, its process is killed", .write = true },
+	{ "pread, its process is killed, umount -f", .killed_before = true },
+	{ "pread, umount -f, its process is killed, the driver is unbound", .unbind = true },
+	{ "page fault, umount -f, its process is killed", .fault = true },
+};
+
+#define FORCED_SIZE	(4 * 4096UL)
+
+static pid_t forced_child(const struct forced *f, int fd, size_t length)
+{
+	unsigned char *mem;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid)
+		return pid;
+	if (f->fault && length > COPIED) {
+		mem = mmap(NULL, length, PROT_READ, MAP_PRIVATE, fd, 0);
+		_exit(mem == MAP_FAILED || mem[0]);
+	}
+	mem = dio_map(FORCED_SIZE, dio_page_size, false);
+	dio_fill(mem, FORCED_SIZE, 0, 0x40);
+	_exit(length > COPIED && f->write ? pwrite(fd, mem, length, 0) :
+					    pread(fd, mem, length, 0));
+}
+
+/* Is it in this function of the kernel? */
+static bool waits_in(pid_t pid, const char *function)
+{
+	unsigned long long start = dio_now_ms();
+	char path[64], wchan[128];
+
+	snprintf(path, sizeof(path), "/proc/%d/wchan", pid);
+	do {
+		if (!dio_read_file(wchan, sizeof(wchan), path) && strstr(wchan, function))
+			return true;
+	} while (!dio_expired(start));
+	return false;
+}
+
+static long pins_held(void)
+{
+	unsigned long long released = dio_vmstat("nr_foll_pin_released");
+
+	return dio_pins_acquired() - released;
+}
+
+/* Each client has a cache of its own.  How many there are, 0 if that is not told. */
+static unsigned int nr_clients(void)
+{
+	FILE *f = fopen("/proc/slabinfo", "r");
+	unsigned int nr = 0;
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f))
+		nr += !strncmp(line, "9p-fcall-cache-", strlen("9p-fcall-cache-"));
+	if (f)
+		fclose(f);
+	return nr;
+}
+
+static const char *rebind(const struct share *s)
+{
+	static const char driver[] = "/sys/bus/virtio/drivers/9pnet_virtio";
+	char path[320], tag[64];
+	struct dirent *entry;
+	const char *why = "set-up: the driver does not have the device";
+	DIR *dir = opendir(driver);
+
+	while (dir && (entry = readdir(dir))) {
+		snprintf(path, sizeof(path), "%s/%s/mount_tag", driver, entry->d_name);
+		if (dio_read_file(tag, sizeof(tag), path) || strcmp(tag, s->tag))
+			continue;
+		why = NULL;
+		if (dio_write_file(entry->d_name, "%s/unbind", driver))
+			why = "the driver cannot be unbound";
+		if (!why && pins_held())
+			why = "pins are left when there is no driver any more";
+		if (dio_write_file(entry->d_name, "%s/bind", driver) && !why)
+			why = "the driver cannot be bound";
+		break;
+	}
+	if (dir)
+		closedir(dir);
+	return why;
+}
+
+/* What the kernel has to say that it should not have to */
+static const char *kernel_says(void)
+{
+	static const char * const words[] = {
+		"still in use", "still has references", "not clunked", "refcount_t:", "WARNING:",
+		"BUG:", "BUG kmalloc-", "cut here",
+	};
+	const char *why = NULL, *text;
+	char line[2048];
+	ssize_t n;
+	size_t i;
+
+	while (!why && kmsg >= 0) {
+		n = read(kmsg, line, sizeof(line) - 1);
+		if (n < 0 && errno == EPIPE)
+			continue;
+		if (n <= 0)
+			break;
+		line[n] = '\0';
+		line[strcspn(line, "\n")] = '\0';
+		text = strchr(line, ';');
+		for (i = 0; i < ARRAY_SIZE(words) && text && !why; i++)
+			if (strstr(text, words[i]))
+				why = because("the kernel says: %.100s", text + 1);
+	}
+	return why;
+}
+
+/*
+ * Whoever waits for a host that does not answer ends when it is killed and the mount
+ * is forced to end.  What the host has stays for it, past the end of the mount, or is
+ * taken from it.  The next mount works at once.
+ */
+static const char *try_forced(const struct forced *f)
+{
+	unsigned char *others = dio_map(OTHERS_SIZE, dio_page_size, false);
+	struct io next = { .mem = (unsigned char []){ 0 }, .length = 1 };
+	long pins = f->fault ? 0 : FORCED_SIZE / dio_page_size;
+	unsigned long long start, took, before = dio_pins_acquired();
+	unsigned int clients = nr_clients();
+	const char *why = NULL, *also;
+	static bool unpinned;
+	static char late[64];
+	int file = slow.fd, ret;
+	pid_t pid[2];
+	size_t i;
+
+	/* Then nobody knows what the host has: what follows would not be safe. */
+	if (unpinned)
+		return "its pages are not pinned";
+	if (f->fault)
+		file = open_at(&slow, "file", 0);
+	else if (f->write)
+		file = open_at(&slow, "killed", O_DIRECT | O_TRUNC);
+	hold();
+	pid[0] = forced_child(f, file, FORCED_SIZE);
+	if (!waits(pid[0], pid[0]))
+		why = "set-up: it does not wait";
+	pid[1] = forced_child(f, slow.fd, COPIED);
+	if (!waits(pid[1], pid[1]) && !why)
+		why = "set-up: who reads little does not wait";
+	if (f->fault) {
+		io_start(&next);
+		if (!io_waits(&next) && !why)
+			why = "set-up: the host is not held";
+	}
+	unpinned = dio_pins_acquired() - before < pins;
+	if (unpinned)
+		why = "its pages are not pinned";
+	if (pins_held() != pins && !why)
+		why = "set-up: it did not stay in flight";
+	if (why) {
+		waitpid(pid[0], NULL, 0);
+		waitpid(pid[1], NULL, 0);
+		if (f->fault)
+			pthread_join(next.thread, NULL);
+		if (file != slow.fd)
+			close(file);
+		munmap(others, OTHERS_SIZE);
+		return why;
+	}
+
+	start = dio_now_ms();
+	for (i = 0; i < 2 && f->killed_before; i++)
+		kill(pid[i], SIGKILL);
+	if (f->killed_before && !waits_in(pid[0], "p9_client_rpc"))
+		why = "set-up: it does not wait for its flush";
+	if ((!umount2(slow.dir, MNT_FORCE) || errno != EBUSY) && !why)
+		why = "the mount was not busy";
+	for (i = 0; i < 2; i++) {
+		kill(pid[i], SIGKILL);
+		while (!waitpid(pid[i], NULL, WNOHANG))
+			if (dio_expired(start) && !why)
+				why = "it cannot be killed";
+	}
+	took = dio_now_ms() - start;
+	if (pins_held() != pins && !why) {
+		snprintf(late, sizeof(late), "it ends after %llu ms, when the host is done", took);
+		why = took < 500 ? "set-up: it did not stay in flight" : late;
+	}
+	if (f->fault) {
+		pthread_join(next.thread, NULL);
+		if (next.result != -EIO && !why)
+			why = "set-up: its pages were not taken from the host";
+	}
+	if (file != slow.fd)
+		close(file);
+	also = share_umount(&slow);
+	if (!why)
+		why = also;
+	if (pins_held() != pins && !why)
+		why = "set-up: the host did not have it past the end of the mount";
+	if (nr_clients() != clients - f->fault && clients && !why)
+		why = "the client is freed while the host has its buffers";
+	if (f->unbind && !why)
+		why = rebind(&slow);
+	ret = share_mount(&slow, "none");
+	if (ret)
+		dio_die("%s: the next mount: %s\n", slow.dir, strerror(-ret));
+	memset(others, DIO_UNTOUCHED, OTHERS_SIZE);
+	drain();
+	for (i = 0; i < OTHERS_SIZE && !why; i++)
+		if (others[i] != DIO_UNTOUCHED)
+			why = "CORRUPTED memory of another process";
+	munmap(others, OTHERS_SIZE);
+	if (f->write && !why) {
+		file = open_at(&fast, "killed", O_DIRECT);
+		if (host_has(file, FORCED_SIZE, 0, 0x40))
+			why = "LEAKED memory of another process to the host";
+		close(file);
+	}
+	start = dio_now_ms();
+	while (nr_clients() != clients && !why)
+		if (dio_expired(start))
+			why = "the client is not freed when the host has returned all";
+	return why ? why : kernel_says();
+}
+
 /* Nothing but what is read or written is pinned, and that is. */
 static void run_pins(bool write)
 {
@@ -1011,30 +1245,12 @@ static void run_dirty(bool write)
 /* No request may be left over, and the kernel must have nothing to say. */
 static void run_umount(void)
 {
-	static const char * const words[] = {
-		"still in use", "still has references", "not clunked", "refcount_t:", "WARNING:",
-		"BUG:", "cut here",
-	};
-	const char *why = share_umount(&slow), *text;
-	char line[2048];
-	ssize_t n;
-	size_t i;
+	const char *why = share_umount(&slow);
 
 	if (!why)
 		why = share_umount(&fast);
-	while (!why && kmsg >= 0) {
-		n = read(kmsg, line, sizeof(line) - 1);
-		if (n < 0 && errno == EPIPE)
-			continue;
-		if (n <= 0)
-			break;
-		line[n] = '\0';
-		line[strcspn(line, "\n")] = '\0';
-		text = strchr(line, ';');
-		for (i = 0; i < ARRAY_SIZE(words) && text && !why; i++)
-			if (strstr(text, words[i]))
-				why = because("the kernel says: %.100s", text + 1);
-	}
+	if (!why)
+		why = kernel_says();
 	result("no request is left when it is unmounted", why);
 }
 
@@ -1086,7 +1302,7 @@ int main(int argc, char **argv)
 		ksft_exit_skip("needs root, to mount\n");
 	set_up();
 	ksft_set_plan(2 * ARRAY_SIZE(shapes) + 4 + 1 + 4 + 1 + 1 + 2 + 2 + 1 + 1 + 2 + 2 +
-		      3 * 2 + 1 + 2 + ARRAY_SIZE(killed) + 1 + 1 + 1);
+		      3 * 2 + 1 + 2 + ARRAY_SIZE(killed) + 1 + ARRAY_SIZE(forced) + 1 + 1);
 	dio_pins_start();
 
 	for (i = 0; i < ARRAY_SIZE(shapes); i++) {
@@ -1132,6 +1348,12 @@ int main(int argc, char **argv)
 		why = try_full_ring();
 	while (held_too_short(why));
 	result("pread that waits for room is killed", why);
+	for (i = 0; i < ARRAY_SIZE(forced); i++) {
+		do
+			why = try_forced(&forced[i]);
+		while (held_too_short(why));
+		result(forced[i].name, why);
+	}
 	run_umount();
 	dio_result("pins taken are released", dio_pins_problem(true));
 	ksft_finished();

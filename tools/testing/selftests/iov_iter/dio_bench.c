@@ -7,6 +7,9 @@
  *
  *	dio_bench [-q] [NAME]	NAME is printed in each line; -q: only pread and pwrite
  *
+ * "fresh" is memory that was never touched: most of what a read into it takes is to
+ * have it faulted in.
+ *
  * Each line is: cell NAME HOW BUFFER BYTES DIRECTION NANOSECONDS.  As init of a
  * guest it mounts what it needs, writes to the second serial port and reboots.
  */
@@ -30,6 +33,7 @@
 
 #define DEVICE		"/dev/nullb0"
 #define BUFFER_SIZE	(4UL << 20)
+#define FRESH_SIZE	(8UL << 20)
 #define QUEUE_DEPTH	32
 #define MAX_SEGMENTS	64
 #define SEGMENT		4096UL
@@ -135,6 +139,7 @@ static void run_uring(const struct how *how, size_t bytes, bool write)
 }
 
 static const struct how plain = { "plain", run_plain, 1, 1 };
+static const struct how fresh = { "fresh", run_plain, 1, 1 };
 static const struct how others[] = {
 	{ "vector8",	run_vector,	8,	1 },
 	{ "vector64",	run_vector,	64,	1 },
@@ -148,6 +153,14 @@ static unsigned long long now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+static void print_cell(const struct how *how, const char *kind, size_t bytes, bool write,
+		       unsigned long long value)
+{
+	printf("cell %s %s %s %zu %s %llu\n", name, how->name, kind,
+	       bytes * how->segments, write ? "write" : "read", value);
+	fflush(stdout);
 }
 
 static void measure(const struct how *how, const char *kind, size_t bytes, bool write)
@@ -166,26 +179,40 @@ static void measure(const struct how *how, const char *kind, size_t bytes, bool 
 		if (average < best)
 			best = average;
 	}
-	printf("cell %s %s %s %zu %s %llu\n", name, how->name, kind,
-	       bytes * how->segments, write ? "write" : "read", best);
-	fflush(stdout);
+	print_cell(how, kind, bytes, write, best);
 }
 
-/* Private anonymous memory, aligned to its size, every page touched */
-static char *map_buffer(const char *kind)
+/* One call at a time, the buffer made anew before each of them */
+static void measure_fresh(const char *kind, size_t bytes)
+{
+	unsigned long long best = ~0ULL, start, took;
+	int call;
+
+	for (call = 0; call < 4; call++) {
+		if (madvise(buffer, FRESH_SIZE, MADV_DONTNEED))
+			die("MADV_DONTNEED");
+		start = now();
+		fresh.run(&fresh, bytes, false);
+		took = now() - start;
+		if (call && took < best)
+			best = took;
+	}
+	print_cell(&fresh, kind, bytes, false, best);
+}
+
+/* Private anonymous memory, aligned to its size */
+static char *map_buffer(const char *kind, size_t size)
 {
 	bool hugetlb = !strcmp(kind, "hugetlb");
 	char *p;
 
-	p = mmap(NULL, 2 * BUFFER_SIZE, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | (hugetlb ? MAP_HUGETLB : 0), -1, 0);
+	p = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
+		 (hugetlb ? MAP_HUGETLB | MAP_NORESERVE : 0), -1, 0);
 	if (p == MAP_FAILED)
 		die("mmap");
-	p += -(unsigned long)p % BUFFER_SIZE;
-	if (!hugetlb &&
-	    madvise(p, BUFFER_SIZE, strcmp(kind, "thp") ? MADV_NOHUGEPAGE : MADV_HUGEPAGE))
+	p += -(unsigned long)p % size;
+	if (!hugetlb && madvise(p, size, strcmp(kind, "thp") ? MADV_NOHUGEPAGE : MADV_HUGEPAGE))
 		die("madvise");
-	memset(p, 0x5a, BUFFER_SIZE);
 	return p;
 }
 
@@ -231,13 +258,20 @@ int main(int argc, char **argv)
 		die("no queue");
 
 	for (k = 0; k < ARRAY_SIZE(kinds); k++) {
-		buffer = map_buffer(kinds[k]);
+		buffer = map_buffer(kinds[k], BUFFER_SIZE);
+		memset(buffer, 0x5a, BUFFER_SIZE);
 		for (s = 0; s < ARRAY_SIZE(sizes); s++)
 			for (w = 0; w < 2; w++)
 				measure(&plain, kinds[k], sizes[s], w);
 		for (h = 0; !quick && h < ARRAY_SIZE(others); h++)
 			for (w = 0; w < 2; w++)
 				measure(&others[h], kinds[k], SEGMENT, w);
+	}
+	/* Last, as what they allocate and free is another layout of memory. */
+	for (k = 0; k < ARRAY_SIZE(kinds); k++) {
+		buffer = map_buffer(kinds[k], FRESH_SIZE);
+		measure_fresh(kinds[k], 1 << 20);
+		measure_fresh(kinds[k], FRESH_SIZE);
 	}
 	if (!init)
 		return 0;

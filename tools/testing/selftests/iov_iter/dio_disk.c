@@ -68,6 +68,7 @@ static const struct target_kind {
 	unsigned int io_size;	/* see dio_lib.h */
 	unsigned int mib;	/* less than the whole device */
 	bool buffered_writes;
+	bool copies_from, copies_to;	/* what can't be pinned, see dio_lib.h */
 	bool zeroes;		/* fs/direct-io.c does, see dio_lib.h */
 	const char * const *mkfs;
 	const struct dio_daemon *daemon;	/* instead of all the above but the block */
@@ -79,8 +80,11 @@ static const struct target_kind {
 		MKFS("mkfs.ext4", "-q", "-F", "-b", "4096",
 		     "-E", "lazy_itable_init=0,lazy_journal_init=0", DEVICE) },
 	{ "xfs", .fs = "xfs", .mkfs = MKFS("mkfs.xfs", "-q", "-f", DEVICE) },
-	{ "btrfs", .fs = "btrfs", .block = 4096, .mkfs =
+	{ "btrfs", .fs = "btrfs", .block = 4096, .copies_from = true, .copies_to = true, .mkfs =
 		MKFS("mkfs.btrfs", "-q", "-f", "-m", "single", "-d", "single", DEVICE) },
+	/* One node of the cluster that it is for */
+	{ "gfs2", .fs = "gfs2", .copies_from = true, .mkfs =
+		MKFS("mkfs.gfs2", "-q", "-O", "-p", "lock_nolock", "-j", "1", "-J", "8", DEVICE) },
 	{ "f2fs", .fs = "f2fs", .block = 4096, .mkfs = MKFS("mkfs.f2fs", "-q", "-f", DEVICE) },
 	/* Blocks of less than a page: a page has several, and can span two bios. */
 	{ "ext2", .fs = "ext2", .zeroes = true, .mkfs =
@@ -610,8 +614,7 @@ static const char *because(const char *format, ...)
 	return reason;
 }
 
-/* Set up a loop device that reads and writes @fd directly: its fd */
-static const char *loop_attach(int fd, unsigned int block, int *loop, char *device)
+const char *dio_loop_attach(int fd, unsigned int block, int *loop, char *device)
 {
 	const char * const modprobe[] = { "modprobe", "loop", NULL };
 	struct loop_config config = {
@@ -631,7 +634,7 @@ static const char *loop_attach(int fd, unsigned int block, int *loop, char *devi
 	return NULL;
 }
 
-static void loop_detach(int *loop)
+void dio_loop_detach(int *loop)
 {
 	if (*loop < 0)
 		return;
@@ -648,7 +651,7 @@ static const char *loop_4k_open(void)
 
 	if (fd < 0)
 		dio_die("%s: %s\n", disk, strerror(errno));
-	skip = loop_attach(fd, 4096, &stack.loop_4k, stack.device);
+	skip = dio_loop_attach(fd, 4096, &stack.loop_4k, stack.device);
 	close(fd);
 	if (!skip && dio_device_size(stack.device, &stack.sectors, &block))
 		dio_die("%s: %s\n", stack.device, strerror(errno));
@@ -822,7 +825,7 @@ static const char *loop_open(void)
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0 || posix_fallocate(fd, 0, stack.sectors / 2 * SECTOR))
 		dio_die("%s: no file for the loop device\n", path);
-	skip = loop_attach(fd, 0, &stack.loop, stack.last);
+	skip = dio_loop_attach(fd, 0, &stack.loop, stack.last);
 	close(fd);
 	return skip;
 }
@@ -875,7 +878,7 @@ static void stack_close(void)
 {
 	const char * const mdadm[] = { "mdadm", "--stop", stack.md, NULL };
 
-	loop_detach(&stack.loop);
+	dio_loop_detach(&stack.loop);
 	dio_server_stop();
 	unmount(stack.backing_dir);
 	if (stack.md[0] && dio_run(mdadm))
@@ -886,7 +889,7 @@ static void stack_close(void)
 	dio_dm_remove(&stack.parts[0]);
 	dio_delay_close();
 	null_blk_close();
-	loop_detach(&stack.loop_4k);
+	dio_loop_detach(&stack.loop_4k);
 }
 
 static unsigned int crc32_le(unsigned int crc, const unsigned char *p, size_t n)
@@ -1042,6 +1045,8 @@ void dio_target_open(struct dio_target *t, unsigned int id)
 	t->block = dio_target_block(id);
 	t->append = zonefs;
 	t->buffered_writes = k->buffered_writes;
+	t->copies_from = k->copies_from;
+	t->copies_to = k->copies_to;
 	t->zeroes = k->zeroes;
 	t->server = k->server;
 	t->io_size = k->io_size;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Direct I/O that fails: on a device with an area of errors, on a device whose
- * table is swapped under reads in flight, and with memory and requests that the
- * fault injection of the kernel refuses.
+ * table is swapped under reads in flight, from a page that is pinned more often
+ * than its count can say, and with memory and requests that the fault injection of
+ * the kernel refuses.  Of a network file system, it is the client whose memory
+ * fails: only this task is concerned, and its server is another.
  *
  * Whatever fails, the call must end in an error or in a short but right result,
  * must leave alone what it was not asked to change, and must release each page
@@ -27,6 +29,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 #include "dio_lib.h"
 
@@ -37,6 +40,7 @@
 #define UNTOUCHED	0xa5		/* what memory holds before a read */
 #define DEFAULT_COUNT	500
 #define ALL_NTH		32		/* to here each, then one in a while */
+#define MAX_CALLS	100		/* of a server, in one I/O */
 #define MAX_NTH		50000		/* a call that can fail in more ways never ends */
 #define RANDOM_IOS	64
 #define MAX_RANDOM_IOS	4000
@@ -886,6 +890,209 @@ static void run_flakey(const struct flakey *f)
 	dio_result(f->name, wrong);
 }
 
+/*
+ * One page that CROWD requests in flight name in each of their segments.  A pin of a
+ * small page is 2^10 references, and its count ends at 2^31: they are some more.
+ * What is too much is refused for lack of memory, and only to those who ask for it:
+ * nobody who takes a reference to the page meanwhile is to see an error.
+ */
+#define CROWD_SEGMENTS	1024
+#define CROWD		((1U << 21) / CROWD_SEGMENTS + 8)
+#define CROWD_BATCH	64
+
+static const struct crowd {
+	const char *name;
+	bool file;		/* a page of this program, written from */
+} crowds[] = {
+	{ "a page read into by 2^21 segments at once", false },
+	{ "a page of a file written from by 2^21 segments at once", true },
+};
+
+/* Those who take a reference: why they cannot, or NULL */
+static const char *crowd_reference(unsigned char *page, const unsigned char *was)
+{
+	struct iovec iov = { page, SECTOR };
+	unsigned char copy[SECTOR];
+	const char *wrong = NULL;
+	int ends[2];
+
+	if (memcmp(page, was, SECTOR))
+		return "the page changed";
+	if (pipe(ends))
+		dio_die("pipe: %s\n", strerror(errno));
+	if (vmsplice(ends[1], &iov, 1, 0) != SECTOR)
+		wrong = "vmsplice() is refused";
+	else if (read(ends[0], copy, SECTOR) != SECTOR || memcmp(copy, was, SECTOR))
+		wrong = "vmsplice() brings something else";
+	close(ends[0]);
+	close(ends[1]);
+	return wrong;
+}
+
+/* Another process: its own copy of anonymous memory, the same page of a file */
+static const char *crowd_other(const struct crowd *c, unsigned char *page,
+			       const unsigned char *was)
+{
+	unsigned char copy[SECTOR], *again;
+	const char *wrong;
+	int fd;
+
+	wrong = crowd_reference(page, was);
+	if (wrong)
+		return wrong;
+	if (!c->file) {
+		if (pread(disk_fd, page, dio_page_size, 0) != dio_page_size ||
+		    memcmp(page, model, dio_page_size))
+			return "a direct read into the copy fails";
+		return NULL;
+	}
+	fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	again = mmap(NULL, dio_page_size, PROT_READ, MAP_SHARED, fd, 0);
+	if (again == MAP_FAILED || pread(fd, copy, SECTOR, 0) != SECTOR)
+		return "the file cannot be mapped and read";
+	if (memcmp(again, was, SECTOR) || memcmp(copy, was, SECTOR))
+		return "the file changed";
+	close(fd);
+	if (pwrite(disk_fd, page, dio_page_size, 0) != dio_page_size && errno != ENOMEM)
+		return "a direct write from it is not refused for lack of memory";
+	return NULL;
+}
+
+static const char *crowd_meanwhile(const struct crowd *c, unsigned char *page,
+				   const unsigned char *was)
+{
+	static char problem_of_child[80];
+	const char *wrong = crowd_reference(page, was);
+	int ends[2];
+	ssize_t n;
+	pid_t pid;
+
+	if (wrong)
+		return wrong;
+	if (pipe(ends))
+		dio_die("pipe: %s\n", strerror(errno));
+	pid = fork();
+	if (pid < 0) {
+		wrong = "fork() fails";
+	} else if (!pid) {
+		wrong = crowd_other(c, page, was);
+		if (wrong && write(ends[1], wrong, strlen(wrong)) < 0)
+			_exit(KSFT_FAIL);
+		_exit(wrong ? KSFT_FAIL : KSFT_PASS);
+	}
+	close(ends[1]);
+	n = read(ends[0], problem_of_child, sizeof(problem_of_child) - 1);
+	close(ends[0]);
+	if (pid > 0 && waitpid(pid, NULL, 0) != pid)
+		dio_die("waitpid: %s\n", strerror(errno));
+	if (n > 0) {
+		problem_of_child[n] = '\0';
+		wrong = problem_of_child;
+	}
+	return wrong;
+}
+
+static void crowd_submit(const struct crowd *c, io_context_t ctx, int fd, unsigned char *page)
+{
+	static struct iovec iov[CROWD_SEGMENTS];
+	static struct iocb iocbs[CROWD_BATCH], *list[CROWD_BATCH];
+	unsigned int i, n;
+
+	for (i = 0; i < CROWD_SEGMENTS; i++)
+		iov[i] = (struct iovec){ page, SECTOR };
+	for (i = 0; i < CROWD; i += n) {
+		for (n = 0; n < CROWD_BATCH && i + n < CROWD; n++) {
+			list[n] = &iocbs[n];
+			if (c->file)
+				io_prep_pwritev(list[n], fd, iov, CROWD_SEGMENTS, 0);
+			else
+				io_prep_preadv(list[n], fd, iov, CROWD_SEGMENTS, 0);
+		}
+		if (io_submit(ctx, n, list) != n)
+			dio_die("the requests cannot be submitted\n");
+	}
+}
+
+/* All of them end: in the error of the device, or refused */
+static const char *crowd_results(io_context_t ctx)
+{
+	struct timespec limit = { .tv_sec = DIO_DEADLINE_SECONDS };
+	static struct io_event events[CROWD];
+	unsigned int i, refused = 0;
+
+	if (io_getevents(ctx, CROWD, CROWD, events, &limit) != CROWD)
+		dio_die("the requests do not end\n");
+	for (i = 0; i < CROWD; i++) {
+		long res = (long)events[i].res;
+
+		if (res != -EIO && res != -ENOMEM) {
+			snprintf(problem, sizeof(problem), "a request ends in %ld", res);
+			return problem;
+		}
+		refused += res == -ENOMEM;
+	}
+	ksft_print_msg("%u of %u requests were refused\n", refused, CROWD);
+	return NULL;
+}
+
+static void run_crowd(const struct crowd *c)
+{
+	struct dio_dm dm = { 0 };
+	struct dio_dm_line line = { .sectors = disk_sectors };
+	int exe, fd, bottom, ret;
+	unsigned char *page, was[SECTOR];
+	io_context_t ctx = NULL;
+	const char *wrong;
+
+	exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	page = mmap(NULL, dio_page_size, c->file ? PROT_READ : PROT_READ | PROT_WRITE,
+		    c->file ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, c->file ? exe : -1, 0);
+	if (exe < 0 || page == MAP_FAILED)
+		dio_die("%s: %s\n", c->name, strerror(errno));
+	if (!c->file)
+		memset(page, UNTOUCHED, dio_page_size);
+	memcpy(was, page, SECTOR);
+
+	/* Nothing but errors, held above: neither takes time. */
+	bottom = bad_open(BAD);
+	line.type = "delay";
+	snprintf(line.params, sizeof(line.params), "%s 0 3600000", bad_dm.path);
+	ret = dio_dm_create(&dm, "crowd");
+	if (!ret)
+		ret = dio_dm_load(&dm, &line, 1);
+	if (!ret)
+		ret = io_setup(CROWD, &ctx);
+	if (bottom < 0 || ret)
+		dio_die("%s: %s\n", c->name, strerror(-ret));
+	fd = open(dm.path, O_RDWR | O_DIRECT | O_CLOEXEC);
+	if (fd < 0)
+		dio_die("%s: %s\n", dm.path, strerror(errno));
+
+	crowd_submit(c, ctx, fd, page);
+	wrong = crowd_meanwhile(c, page, was);
+	line.type = "error";
+	line.params[0] = '\0';
+	ret = dio_dm_load(&dm, &line, 1);
+	if (ret)
+		dio_die("the requests cannot be released: %s\n", strerror(-ret));
+	if (!wrong)
+		wrong = crowd_results(ctx);
+	io_destroy(ctx);
+	close(fd);
+	if (dio_dm_remove(&dm))
+		ksft_print_msg("%s cannot be removed\n", dm.path);
+	bad_close(bottom);
+
+	if (!wrong)
+		wrong = dio_pins_problem(false);
+	if (!wrong && pwrite(disk_fd, page, dio_page_size, 0) != dio_page_size)
+		wrong = "the page cannot be written from afterwards";
+	disk_fill();
+	munmap(page, dio_page_size);
+	close(exe);
+	dio_result(c->name, wrong);
+}
+
 /* Kinds of faults, and how many of a hundred fail when they are injected at random */
 static const struct {
 	const char *name, *percent;
@@ -1088,6 +1295,19 @@ static bool victim_takes(const char *name, enum operation op)
 	return true;
 }
 
+/* A server is asked once for each segment, or piece of what it takes at a time. */
+static bool victim_fits(const struct victim *v, enum operation op, const struct shape *s)
+{
+	struct io io;
+
+	io_init(&io, op, s, v->t.block);
+	if (v->t.server && s->nr > MAX_CALLS)
+		return false;
+	if (v->t.io_size && io.length > MAX_CALLS * v->t.io_size)
+		return false;
+	return io_fits(op, s, v->t.block);
+}
+
 static bool fails_still(const struct io *io)
 {
 	bool fails;
@@ -1115,7 +1335,7 @@ static const char *one_io(struct victim *v, enum operation op, const struct shap
 	wrong = io_check(&io, n);
 	if (!wrong && mode == NTH_FAULT && !injected && n != io.length) {
 		/* A file system that gave up because of a fault before takes no other. */
-		lost = writes(op) && v->t.dir[0] && fails_still(&io);
+		lost = writes(op) && v->t.dir[0] && !v->t.server && fails_still(&io);
 		if (!lost)
 			wrong = "failed or short without a fault";
 	}
@@ -1171,7 +1391,7 @@ static void run_each(struct victim *v, enum operation op)
 	do {
 		before = total;
 		for (i = 0; i < ARRAY_SIZE(shapes) && !wrong; i++)
-			if (io_fits(op, &shapes[i], v->t.block) && (first || !shapes[i].once))
+			if (victim_fits(v, op, &shapes[i]) && (first || !shapes[i].once))
 				wrong = each_fault(v, op, &shapes[i]);
 		first = false;
 	} while (!wrong && total > before && total - start < want);
@@ -1206,7 +1426,7 @@ static void run_random(struct victim *v)
 		op = dio_below(NR_OPERATIONS);
 		k = dio_below(ARRAY_SIZE(shapes));
 		if (!victim_takes(v->t.name, op) ||
-		    !io_fits(op, &shapes[k], v->t.block) || (shapes[k].once && i >= RANDOM_IOS))
+		    !victim_fits(v, op, &shapes[k]) || (shapes[k].once && i >= RANDOM_IOS))
 			continue;
 		nth = ++i;
 		wrong = one_io(v, op, &shapes[k], random_position(&shapes[k], v->t.block));
@@ -1316,6 +1536,7 @@ int main(int argc, char **argv)
 
 	seed = dio_now_ms();
 	dio_options(argc, argv, options);
+	dio_target_network();
 
 	ksft_print_header();
 	dio_disk_init();
@@ -1326,6 +1547,7 @@ int main(int argc, char **argv)
 	/* Each target works afterwards; the number of faults, leaks, and pins */
 	plan = results_left + nr_targets + 1 + 3;
 	plan += (NR_OPERATIONS - 2) * NR_PLACES + ARRAY_SIZE(swaps) + ARRAY_SIZE(flakeys);
+	plan += ARRAY_SIZE(crowds);
 	ksft_set_plan(plan);
 	ksft_print_msg("seed %llu: repeat with -s %llu\n", seed, seed);
 
@@ -1344,6 +1566,8 @@ int main(int argc, char **argv)
 		run_swap(&swaps[i]);
 	for (i = 0; i < ARRAY_SIZE(flakeys); i++)
 		run_flakey(&flakeys[i]);
+	for (i = 0; i < ARRAY_SIZE(crowds); i++)
+		run_crowd(&crowds[i]);
 
 	for (id = 0; id < nr_targets; id++)
 		run_victim(id);

@@ -255,8 +255,15 @@ static int child_start(struct child *c, const struct buffer *b)
 		return -errno;
 	fflush(stdout);
 	c->pid = fork();
-	if (c->pid < 0)
-		return -errno;
+	if (c->pid < 0) {
+		int error = errno;
+
+		close(to[0]);
+		close(to[1]);
+		close(from[0]);
+		close(from[1]);
+		return -error;
+	}
 	if (!c->pid) {
 		struct view v;
 		char go;
@@ -409,6 +416,85 @@ unmap:
 	munmap(b.mem, s->huge ? HUGE_SIZE : b.size);
 }
 
+/* A private hugetlb mapping of one page, with as many in the pool to spare, or NULL */
+static unsigned char *map_hugetlb(unsigned int spare)
+{
+	unsigned char *mem;
+
+	dio_write_file(spare ? "2" : "1", "/proc/sys/vm/nr_hugepages");
+	mem = mmap(NULL, HUGE_SIZE, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	return mem == MAP_FAILED ? NULL : mem;
+}
+
+/*
+ * fork() takes a page of the pool for the child's copy of a hugetlb page that is
+ * pinned.  If there is none it fails with ENOMEM, and the read goes on.
+ */
+static void run_hugetlb(struct dio_target *t, unsigned int spare)
+{
+	struct buffer b = { .length = t->block, .offset = t->block, .pos = DIO_MIB + t->block };
+	struct request r = { .way = AIO, .fd = t->fd, .length = b.length, .pos = b.pos };
+	struct view parent, from_child = { 0 };
+	const char *problem = NULL;
+	struct child c = { 0 };
+	int ret, forked;
+	char name[80];
+	size_t i;
+
+	snprintf(name, sizeof(name), "%s fork() beside a read into hugetlb memory, %u to spare",
+		 t->name, spare);
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	if (!t->holdable)
+		return dio_result_skip(name, "nothing holds the reads of this device");
+	b.mem = map_hugetlb(spare);
+	if (!b.mem)
+		return dio_result_skip(name, "the kernel gave no hugetlb page");
+	b.size = HUGE_SIZE;
+	for (i = 0; i < b.size; i++)
+		b.mem[i] = before(i);
+	r.buf = b.mem + b.offset;
+	ret = request_prepare(&r);
+	if (ret)
+		dio_die("io_setup: %s\n", strerror(-ret));
+
+	dio_hold();
+	ret = request_start(&r);
+	if (ret)
+		dio_die("%s: %s\n", name, strerror(-ret));
+	if (!dio_wait_held())
+		problem = "the read did not stay in flight";
+	forked = child_start(&c, &b);
+	b.mem[0] = STORED;
+	b.mem[b.size - 1] = STORED;
+	dio_release();
+	ret = request_wait(&r);
+	if (ret)
+		dio_die("%s: the read does not end: %s\n", name, strerror(-ret));
+	parent = look(&b, false);
+	ret = forked ? 0 : child_ask(&c, &from_child);
+
+	if (!problem && r.result != (ssize_t)b.length)
+		problem = "the read failed or is short";
+	if (!problem && (parent.wrong || parent.disturbed || parent.around))
+		problem = "LOST: the parent does not see the read";
+	if (!problem && forked != (spare ? 0 : -ENOMEM))
+		problem = forked ? strerror(-forked) : "fork() did not fail";
+	if (!problem && ret)
+		problem = "the child did not answer";
+	if (!problem && (from_child.wrong || from_child.disturbed || from_child.around))
+		problem = "SAW: the child does not see the bytes of before";
+	/* Once the read is done, the next child shares what was read. */
+	if (!problem && !spare &&
+	    (child_start(&c, &b) || child_ask(&c, &from_child) || from_child.wrong != b.length))
+		problem = "a child of after the read does not see it";
+	request_finish(&r);
+	munmap(b.mem, HUGE_SIZE);
+	dio_write_file("0", "/proc/sys/vm/nr_hugepages");
+	dio_result(name, problem);
+}
+
 /* Forks as often as it was asked for; its argument counts down. */
 static void *fork_thread(void *arg)
 {
@@ -481,7 +567,7 @@ int main(int argc, char **argv)
 	for (id = 0; id < dio_nr_targets(); id++)
 		for (i = 0; i < ARRAY_SIZE(shapes); i++)
 			plan += wanted(&shapes[i], dio_target_block(id));
-	ksft_set_plan(2 * plan * NR_WAYS + 2);
+	ksft_set_plan(2 * plan * NR_WAYS + 4);
 
 	for (id = 0; id < dio_nr_targets(); id++) {
 		dio_target_open(&target, id);
@@ -489,8 +575,11 @@ int main(int argc, char **argv)
 			for (i = 0; i < ARRAY_SIZE(shapes); i++)
 				if (wanted(&shapes[i], target.block))
 					run_case(&target, way, &shapes[i]);
-		if (!id)
+		if (!id) {
 			run_storm(&target);
+			run_hugetlb(&target, 1);
+			run_hugetlb(&target, 0);
+		}
 		dio_target_close(&target);
 	}
 	dio_result("pins taken are released", dio_pins_problem(true));

@@ -13,6 +13,7 @@
 #include <libaio.h>
 #include <liburing.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,7 +23,9 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
@@ -1053,6 +1056,66 @@ static void run_zeroing(struct dio_target *t, bool unwritten)
 	dio_result(name, wrong);
 }
 
+/*
+ * Writes of a sector into a file that shares its first block, then an end of all
+ * sharing there.  What was written to a hole far from that block must stay.
+ */
+static void run_unshare(struct dio_target *t)
+{
+	enum { FAR = 64 * 1024, SIZE = 128 * 1024 };
+	char name[80], path[100], clone[100];
+	const char *wrong = NULL;
+	unsigned char *buf;
+	int fd, other;
+
+	snprintf(name, sizeof(name), "%s fallocate() unshares one block and keeps others", t->name);
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	if (!t->dir[0] || t->append)
+		return dio_result_skip(name, "there is no file system for one more file");
+	snprintf(path, sizeof(path), "%s/shares", t->dir);
+	snprintf(clone, sizeof(clone), "%s/clone", t->dir);
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT, 0600);
+	other = open(clone, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	if (fd < 0 || other < 0)
+		dio_die("%s: no test file: %s\n", path, strerror(errno));
+
+	buf = dio_map(SIZE, dio_page_size, false);
+	dio_fill(buf, dio_page_size, 0, 0);
+	dio_full_pwrite(fd, buf, dio_page_size, 0);
+	if (ftruncate(fd, SIZE))
+		dio_die("%s: %s\n", path, strerror(errno));
+	if (ioctl(other, FICLONE, fd)) {
+		dio_result_skip(name, "this file system does not share blocks");
+		goto out;
+	}
+	/* A page of the cache each, on xfs with blocks larger than a sector */
+	dio_fill(buf, block, 0, 1);
+	dio_full_pwrite(fd, buf, block, 0);
+	dio_fill(buf, block, FAR, 1);
+	dio_full_pwrite(fd, buf, block, FAR);
+	if (fallocate(fd, FALLOC_FL_UNSHARE_RANGE, 0, dio_page_size)) {
+		if (errno == EOPNOTSUPP) {
+			dio_result_skip(name, "this file system does not unshare blocks");
+			goto out;
+		}
+		wrong = strerror(errno);
+	}
+	if (!wrong) {
+		dio_full_pread(fd, buf, SIZE, 0);
+		wrong = dio_compare(buf, block, 0, 1);
+	}
+	if (!wrong)
+		wrong = dio_compare(buf + FAR, block, FAR, 1);
+	dio_result(name, wrong);
+out:
+	munmap(buf, SIZE);
+	close(other);
+	close(fd);
+	unlink(clone);
+	unlink(path);
+}
+
 /* Up to MANY_SEGMENTS, as many as a call takes: empty ones, in one page, joined */
 static int cut_many(struct iovec *iov, unsigned char *mem, size_t *length)
 {
@@ -1166,6 +1229,115 @@ static void run_stays_direct(struct dio_target *t)
 		wrong = problem;
 	}
 	arena_close(&a);
+	dio_result(name, wrong);
+}
+
+/*
+ * A preadv() or pwritev() by a child, as one that never ends can't be killed.  What
+ * it is about is shared memory.
+ */
+static ssize_t bounded_io(int fd, const struct iovec *iov, int nr, bool write_to)
+{
+	unsigned long long start = dio_now_ms();
+	struct pollfd end = { .events = POLLIN };
+	ssize_t n = -ETIMEDOUT;
+	int pipefd[2];
+	pid_t child;
+
+	if (pipe(pipefd))
+		dio_die("pipe: %s\n", strerror(errno));
+	fflush(stdout);
+	child = fork();
+	if (child < 0)
+		dio_die("fork: %s\n", strerror(errno));
+	if (!child) {
+		n = write_to ? pwritev(fd, iov, nr, 0) : preadv(fd, iov, nr, 0);
+		if (n < 0)
+			n = -errno;
+		_exit(write(pipefd[1], &n, sizeof(n)) != sizeof(n));
+	}
+	end.fd = pipefd[0];
+	if (poll(&end, 1, dio_ms_left(start)) == 1) {
+		if (read(pipefd[0], &n, sizeof(n)) != sizeof(n))
+			dio_die("the child says nothing\n");
+		waitpid(child, NULL, 0);
+	} else {
+		kill(child, SIGKILL);
+	}
+	close(pipefd[0]);
+	close(pipefd[1]);
+	return n;
+}
+
+/*
+ * Memory that its process can use, but nobody can pin: secret memory, of which there
+ * are @first pages before it that can be.  Direct I/O is refused there, or short, if
+ * the file system does not go through the page cache then.
+ */
+static const char *secret_problem(struct dio_target *t, unsigned char *secret, int first,
+				  bool write)
+{
+	unsigned char *mem = mmap(NULL, dio_page_size, PROT_READ | PROT_WRITE,
+				  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	size_t head = first * dio_page_size;
+	struct iovec iov[] = { { mem, head }, { secret, ARENA_SIZE - head } };
+	bool copies = write ? t->copies_from || t->buffered_writes : t->copies_to;
+	const char *wrong = NULL;
+	ssize_t n;
+
+	if (mem == MAP_FAILED)
+		dio_die("shared memory: %s\n", strerror(errno));
+	fill_random(mem, dio_page_size);
+	fill_random(secret, ARENA_SIZE);
+	n = bounded_io(t->fd, iov + !first, 2 - !first, write);
+	if (n == -ETIMEDOUT)
+		wrong = "does not end";
+	else if (copies || (!first && n >= 0))
+		wrong = dio_count(n, copies ? ARENA_SIZE : -EFAULT);
+	else if (n < 0 && n != -EFAULT)
+		wrong = strerror(-n);
+	if (!wrong && n > 0) {
+		dio_full_pread(t->fd, scratch, ARENA_SIZE, 0);
+		if (memcmp(scratch, mem, (size_t)n < head ? n : head) ||
+		    ((size_t)n > head && memcmp(scratch + head, secret, n - head)))
+			wrong = "wrong bytes";
+	}
+	munmap(mem, dio_page_size);
+	if (!wrong)
+		return NULL;
+	snprintf(problem, sizeof(problem), "%s%s", first ? "after a page of other memory: " : "",
+		 wrong);
+	return problem;
+}
+
+static void run_secret(struct dio_target *t, bool write)
+{
+	unsigned char *secret;
+	const char *wrong;
+	char name[80];
+	int fd;
+
+	snprintf(name, sizeof(name), "%s %s secret memory", t->name,
+		 write ? "pwrite from" : "pread into");
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	if (t->append || t->server)
+		return dio_result_skip(name, t->append ?
+				       "this file is not written to in the middle" :
+				       "dio_network has what a server's client can't pin");
+	fd = syscall(SYS_memfd_secret, 0);
+	if (fd < 0)
+		return dio_result_skip(name, "no memfd_secret(): boot with secretmem.enable=1");
+	if (ftruncate(fd, ARENA_SIZE))
+		dio_die("secret memory: %s\n", strerror(errno));
+	secret = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (secret == MAP_FAILED)
+		dio_die("secret memory: %s\n", strerror(errno));
+	wrong = secret_problem(t, secret, 0, write);
+	if (!wrong)
+		wrong = secret_problem(t, secret, 1, write);
+	munmap(secret, ARENA_SIZE);
+	close(fd);
 	dio_result(name, wrong);
 }
 
@@ -1351,6 +1523,89 @@ static void run_partly_dirty(struct dio_target *t, bool async)
 	dio_result(name, wrong);
 }
 
+#define WORK_EVENT "/sys/kernel/tracing/events/workqueue/workqueue_execute_start"
+
+/* Have the kernel count what workers run, by function, or end that. */
+static int count_work(bool start)
+{
+	mount("tracefs", "/sys/kernel/tracing", "tracefs", 0, "");
+	return dio_write_file(start ? "hist:keys=function.sym" : "!hist:keys=function.sym",
+			      WORK_EVENT "/trigger");
+}
+
+/* How often the worker of bio_check_pages_dirty() was run, or -1 */
+static int dirty_work(void)
+{
+	static const char function[] = " bio_dirty_fn ";
+	char line[256], *hits;
+	FILE *hist = fopen(WORK_EVENT "/hist", "r");
+	int n = 0;
+
+	if (!hist)
+		return -1;
+	while (fgets(line, sizeof(line), hist)) {
+		hits = strstr(line, "hitcount:");
+		if (hits && strstr(line, function))
+			n = atoi(hits + strlen("hitcount:"));
+	}
+	fclose(hist);
+	return n;
+}
+
+/*
+ * The pages of a file have been dirtied before they are read into, and are still dirty
+ * afterwards, of a single block each: no worker has to look at them again.
+ */
+static void run_no_worker(struct dio_target *t)
+{
+	struct iocb iocbs[8], *list[8];
+	struct io_event events[8];
+	const char *wrong = NULL;
+	char name[80], path[100];
+	unsigned char *mem;
+	int fd, i, round, n;
+
+	snprintf(name, sizeof(name), "%s aio into a shared file mapping takes no worker", t->name);
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	if (!t->dir[0] || t->append || t->buffered_writes || t->zeroes || t->held_as_whole)
+		return dio_result_skip(name, "there is no file of large blocks to be mapped");
+	if (count_work(true))
+		return dio_result_skip(name, "this kernel does not count what workers do");
+	snprintf(path, sizeof(path), "%s/mapped", t->dir);
+	fd = open(path, O_RDWR | O_CREAT, 0600);
+	if (fd < 0 || ftruncate(fd, ARENA_SIZE))
+		dio_die("%s: %s\n", path, strerror(errno));
+	mem = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (mem == MAP_FAILED)
+		dio_die("%s: %s\n", path, strerror(errno));
+	for (round = 0; round < 8 && !wrong; round++) {
+		memset(mem, UNTOUCHED, ARENA_SIZE);
+		for (i = 0; i < 8; i++) {
+			list[i] = &iocbs[i];
+			io_prep_pread(list[i], t->fd, mem + i * ARENA_SIZE / 8, ARENA_SIZE / 8,
+				      i * ARENA_SIZE / 8);
+		}
+		for (i = 0; i < 8; i++)
+			if (io_submit(aio, 1, &list[i]) != 1 ||
+			    io_getevents(aio, 1, 1, &events[i], NULL) != 1)
+				dio_die("no read is submitted\n");
+		if (memcmp(mem, model, ARENA_SIZE))
+			wrong = "wrong bytes in memory";
+	}
+	n = dirty_work();
+	count_work(false);
+	if (!wrong && n) {
+		snprintf(problem, sizeof(problem), "a worker was run %d times for %d reads", n,
+			 round * 8);
+		wrong = problem;
+	}
+	munmap(mem, ARENA_SIZE);
+	close(fd);
+	unlink(path);
+	dio_result(name, wrong);
+}
+
 static const struct dio_option options[] = {
 	{ 'n', "COUNT", "so many I/Os per result instead of 200", .number = &ios },
 	{ 'q', NULL, "without what writes and reads 64 MiB", .flag = &quick },
@@ -1388,21 +1643,25 @@ static void run_target(struct dio_target *t)
 	run_end(t);
 	run_partly_dirty(t, false);
 	run_partly_dirty(t, true);
+	run_no_worker(t);
 	run_many_segments(t, false);
 	for (op = 0; op < NR_OPERATIONS; op++)
 		for (kind = 0; kind < NR_MEMORIES; kind++)
 			if (makes_sense(op, kind))
 				run_kind(t, op, kind);
 	run_stays_direct(t);
+	run_secret(t, true);
+	run_secret(t, false);
 	run_many_segments(t, true);
 	run_large(t);
 	run_zeroing(t, false);
 	run_zeroing(t, true);
+	run_unshare(t);
 }
 
 int main(int argc, char **argv)
 {
-	unsigned int id, op, kind, per_target = 13;
+	unsigned int id, op, kind, per_target = 17;
 	struct dio_target target;
 	int error;
 

@@ -15,6 +15,9 @@
 
 #include "dio_lib.h"
 
+#ifndef MADV_PAGEOUT
+#define MADV_PAGEOUT		21
+#endif
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ	22
 #endif
@@ -424,4 +427,58 @@ const char *dio_dirty_io(int fd, bool write)
 		why = dio_dirty_problem(mem, write ? 0 : size);
 	munmap(mem, size);
 	return why;
+}
+
+#define SHMEM_ENABLED	"/sys/kernel/mm/transparent_hugepage/shmem_enabled"
+
+/* As dio_map_clean(), of a huge page: why there is none, or NULL */
+static const char *map_clean_huge(size_t size, void **mem)
+{
+	char before[80] = "", *now = NULL;
+	int fd = memfd_create("huge", MFD_CLOEXEC);
+
+	if (!dio_read_file(before, sizeof(before), SHMEM_ENABLED))
+		now = strchr(before, '[');
+	if (!now || dio_write_file("advise", SHMEM_ENABLED))
+		return "there are no huge pages of shared memory";
+	if (fd < 0 || ftruncate(fd, size))
+		dio_die("memfd: %s\n", strerror(errno));
+	*mem = mmap(dio_map(size, size, false), size, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_FIXED, fd, 0);
+	if (*mem == MAP_FAILED)
+		dio_die("mmap of %zu: %s\n", size, strerror(errno));
+	close(fd);
+	if (madvise(*mem, size, MADV_HUGEPAGE) || madvise(*mem, size, MADV_POPULATE_READ))
+		dio_die("MADV_POPULATE_READ: %s\n", strerror(errno));
+	now[strcspn(now, "]")] = '\0';
+	dio_write_file(now + 1, SHMEM_ENABLED);
+	if (memory_line(*mem, "ShmemPmdMapped") * 1024 == size)
+		return NULL;
+	munmap(*mem, size);
+	return "no huge page of shared memory was had";
+}
+
+bool dio_dirty_huge_io(int fd, const char **why)
+{
+	size_t size = 2 * DIO_MIB, len = 4 * dio_page_size;
+	unsigned char *buf;
+	void *mem;
+	ssize_t n;
+
+	*why = map_clean_huge(size, &mem);
+	if (*why)
+		return false;
+	buf = mem + size / 2;
+	*why = dio_dirty_problem(mem, 0);
+	n = pread(fd, buf, len, 0);
+	if (!*why)
+		*why = dio_count(n, len);
+	if (!*why)
+		*why = dio_dirty_problem(mem, size);
+	if (madvise(mem, size, MADV_PAGEOUT) && !*why)
+		*why = strerror(errno);
+	if (n == len && dio_compare(buf, len, 0, 0))
+		*why = "LOST: the page was taken for clean";
+	munmap(mem, size);
+	return true;
 }

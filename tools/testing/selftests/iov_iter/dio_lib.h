@@ -50,6 +50,8 @@ enum dio_server {
  * @held_as_whole: it keeps writes in flight, too
  * @append: can only be written at its end (a sequential zone)
  * @buffered_writes: the file system reads directly, but does not write so
+ * @copies_from: a write of memory that can't be pinned goes through the page cache
+ * @copies_to: a read into such memory does
  * @zeroes: a write from unmapped memory leaves zeros in the rest of its blocks
  * @server: from which @dir is mounted
  * @server_path: where the server has what is at @path, if there is one
@@ -67,6 +69,8 @@ struct dio_target {
 	bool held_as_whole;
 	bool append;
 	bool buffered_writes;
+	bool copies_from;
+	bool copies_to;
 	bool zeroes;
 	enum dio_server server;
 	char server_path[80];
@@ -155,6 +159,14 @@ struct dio_dm_line {
 int dio_dm_create(struct dio_dm *dm, const char *suffix);
 int dio_dm_load(struct dio_dm *dm, const struct dio_dm_line *lines, unsigned int nr);
 int dio_dm_remove(struct dio_dm *dm);
+
+/*
+ * A loop device that reads and writes the file @fd directly: its fd in @loop and its
+ * path in @device, of 64 bytes.  @block is that of the device, 0 for the default.
+ * Returns why there is none, or NULL.
+ */
+const char *dio_loop_attach(int fd, unsigned int block, int *loop, char *device);
+void dio_loop_detach(int *loop);
 
 /* Put a dm-delay device over @device, of @sectors: what dio_hold() holds. */
 int dio_delay_open(const char *device, unsigned long long sectors);
@@ -279,6 +291,11 @@ size_t dio_dirty(const void *mem);
 const char *dio_dirty_problem(const void *mem, size_t want);
 /* The same of a pread() or pwrite() of such memory, at the start of a file */
 const char *dio_dirty_io(int fd, bool write);
+/*
+ * The same of a pread() into a huge page of shared memory.  It must be there still when
+ * all that is clean is taken away.  False: there are no such pages, and @why.
+ */
+bool dio_dirty_huge_io(int fd, const char **why);
 
 void dio_full_pread(int fd, void *buf, size_t len, off_t pos);
 void dio_full_pwrite(int fd, const void *buf, size_t len, off_t pos);

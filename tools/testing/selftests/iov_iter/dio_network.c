@@ -35,6 +35,7 @@
 #define SPLICE_SIZE	(4 * 4096)
 
 static char problem[160];
+static bool uncounted;
 
 /* The server's own view of the file, through its page cache */
 static const char *server_has(const struct dio_target *t, size_t len, off_t pos, unsigned int kind)
@@ -368,6 +369,18 @@ static void run_dirty(const struct dio_target *t, bool write)
 	why = dio_dirty_io(t->fd, write);
 	if (write)
 		restore(t);
+	dio_result(name, why);
+}
+
+static void run_dirty_huge(const struct dio_target *t)
+{
+	const char *why = t->skip;
+	char name[96];
+
+	snprintf(name, sizeof(name), "%s pread marks dirty a huge page that it reads into",
+		 t->name);
+	if (why || !dio_dirty_huge_io(t->fd, &why))
+		return dio_result_skip(name, why);
 	dio_result(name, why);
 }
 
@@ -841,16 +854,161 @@ struct reader {
 	unsigned char *mem;
 	size_t length;
 	ssize_t result;
+	pid_t tid;
 };
 
 static void *pread_thread(void *arg)
 {
 	struct reader *r = arg;
 
+	__atomic_store_n(&r->tid, gettid(), __ATOMIC_SEQ_CST);
 	r->result = pread(r->fd, r->mem, r->length, 0);
 	if (r->result < 0)
 		r->result = -errno;
 	return NULL;
+}
+
+/* Has the kernel warned of anything? */
+static bool warned(void)
+{
+	char value[32];
+
+	return !dio_read_file(value, sizeof(value), "/proc/sys/kernel/tainted") &&
+	       strtoull(value, NULL, 10) & 1 << 9;
+}
+
+/*
+ * The memory of a read is a file's, next to the server's file of the target, and is
+ * written back while the read is in flight: what is read is new to that file.
+ */
+static void run_mapped(const struct dio_target *t)
+{
+	struct reader r = { .fd = t->fd, .length = 4 * dio_page_size };
+	unsigned char *disk = dio_map(r.length, dio_page_size, false);
+	const char *why = t->skip;
+	bool warned_before = warned();
+	pthread_t reader;
+	char name[96], path[100];
+	int fd;
+
+	snprintf(name, sizeof(name), "%s pread into a mapped file that is written back", t->name);
+	if (why)
+		return dio_result_skip(name, why);
+	strcpy(path, t->server_path);
+	strcpy(strrchr(path, '/'), "/mapped");
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		dio_die("%s: %s\n", path, strerror(errno));
+	memset(disk, DIO_UNTOUCHED, r.length);
+	dio_full_pwrite(fd, disk, r.length, 0);
+	r.mem = mmap(NULL, r.length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (r.mem == MAP_FAILED)
+		dio_die("%s: mmap: %s\n", path, strerror(errno));
+	/* Whatever it takes to write it once more is in memory then. */
+	memset(r.mem, DIO_UNTOUCHED, r.length);
+	if (msync(r.mem, r.length, MS_SYNC))
+		dio_die("%s: msync: %s\n", path, strerror(errno));
+
+	dio_hold();
+	if (pthread_create(&reader, NULL, pread_thread, &r))
+		dio_die("no thread\n");
+	if (!dio_wait_held())
+		why = "set-up: the read is not held";
+	if (msync(r.mem, r.length, MS_SYNC) && !why)
+		why = strerror(errno);
+	if (!why && !dio_held())
+		why = "set-up: it did not stay in flight";
+	dio_release();
+	pthread_join(reader, NULL);
+	if (!why && r.result < 0)
+		why = strerror(-r.result);
+	if (!why)
+		why = dio_count(r.result, r.length);
+	if (!why)
+		why = dio_compare(r.mem, r.length, 0, 0);
+	if (msync(r.mem, r.length, MS_SYNC) && !why)
+		why = strerror(errno);
+	dio_full_pread(fd, disk, r.length, 0);
+	if (!why && dio_compare(disk, r.length, 0, 0))
+		why = "LOST: the file never got what was read";
+	if (!why && !warned_before && warned())
+		why = "the kernel warns";
+	munmap(r.mem, r.length);
+	munmap(disk, r.length);
+	close(fd);
+	unlink(path);
+	dio_result(name, why);
+}
+
+#define PORTIONS_SIZE	(64 * DIO_MIB)
+
+/*
+ * As much is pinned as the client may have asked for by then, and not all that it is
+ * going to ask for.  A fork() copies what is pinned.
+ */
+static void run_portions(const struct dio_target *t)
+{
+	struct reader r = { .length = PORTIONS_SIZE };
+	size_t all = PORTIONS_SIZE / dio_page_size, pinned = 0;
+	unsigned long long start = dio_now_ms();
+	const char *why = t->skip;
+	pthread_t reader;
+	char name[96], path[100];
+	pid_t pid;
+
+	snprintf(name, sizeof(name), "%s pread pins what it has asked for", t->name);
+	if (!why && t->server != DIO_SMB)
+		why = t->server == DIO_KSMBD ? "this server can't be held" :
+					       "it asks for all of it at once";
+	if (why)
+		return dio_result_skip(name, why);
+	strcpy(path, t->server_path);
+	strcpy(strrchr(path, '/'), "/portions");
+	r.fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (r.fd < 0 || ftruncate(r.fd, r.length))
+		dio_die("%s: %s\n", path, strerror(errno));
+	close(r.fd);
+	snprintf(path, sizeof(path), "%s/portions", t->dir);
+	r.fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	if (r.fd < 0)
+		dio_die("%s: %s\n", path, strerror(errno));
+	r.mem = dio_map(r.length, dio_page_size, false);
+	memset(r.mem, DIO_UNTOUCHED, r.length);
+
+	dio_smb_pause(true);
+	if (pthread_create(&reader, NULL, pread_thread, &r))
+		dio_die("no thread\n");
+	while (!pinned || !waits(__atomic_load_n(&r.tid, __ATOMIC_SEQ_CST))) {
+		pinned = dio_vmstat("nr_foll_pin_acquired") - dio_vmstat("nr_foll_pin_released");
+		if (dio_expired(start))
+			break;
+	}
+	pinned = dio_vmstat("nr_foll_pin_acquired") - dio_vmstat("nr_foll_pin_released");
+	if (!pinned)
+		why = "set-up: nothing is pinned";
+	else if (pinned >= all)
+		why = "all of it is pinned";
+	start = dio_now_ms();
+	fflush(stdout);
+	pid = fork();
+	if (!pid)
+		_exit(0);
+	start = dio_now_ms() - start;
+	waitpid(pid, NULL, 0);
+	dio_smb_pause(false);
+	pthread_join(reader, NULL);
+	ksft_print_msg("%s: %zu of %zu pages were pinned, fork() took %llu ms\n", t->name,
+		       pinned, all, start);
+	if (!why && r.result < 0)
+		why = strerror(-r.result);
+	if (!why)
+		why = dio_count(r.result, r.length);
+	if (!why && (r.mem[0] || memcmp(r.mem, r.mem + 1, r.length - 1)))
+		why = "what was read is not the zeros of the file";
+	munmap(r.mem, r.length);
+	close(r.fd);
+	unlink(path);
+	dio_result(name, why);
 }
 
 /*
@@ -898,7 +1056,74 @@ static void run_reconnect(const struct dio_target *t)
 	dio_result(name, why);
 }
 
+/* Whether a snapshot can be made of two halves of @device, in chunks of two pages */
+static const char *snapshot_problem(const char *device, unsigned long long sectors)
+{
+	struct dio_dm origin = { 0 }, cow = { 0 }, snapshot = { 0 };
+	struct dio_dm_line line = { "linear", sectors / 2 };
+	const char *why = NULL;
+	int round;
+
+	snprintf(line.params, sizeof(line.params), "%s 0", device);
+	if (dio_dm_create(&origin, "origin") || dio_dm_load(&origin, &line, 1))
+		why = "set-up: no origin";
+	snprintf(line.params, sizeof(line.params), "%s %llu", device, sectors / 2);
+	if (!why && (dio_dm_create(&cow, "cow") || dio_dm_load(&cow, &line, 1)))
+		why = "set-up: no copy-on-write store";
+	/* The first one writes a header; the second reads what there is of exceptions. */
+	line.type = "snapshot";
+	snprintf(line.params, sizeof(line.params), "%s %s P %zu", origin.path, cow.path,
+		 2 * dio_page_size / 512);
+	for (round = 0; round < 2 && !why; round++) {
+		int ret = dio_dm_create(&snapshot, "snapshot");
+
+		if (!ret)
+			ret = dio_dm_load(&snapshot, &line, 1);
+		if (ret)
+			why = round ? strerror(-ret) : "set-up: no snapshot";
+		dio_dm_remove(&snapshot);
+	}
+	dio_dm_remove(&cow);
+	dio_dm_remove(&origin);
+	return why;
+}
+
+/*
+ * dm-bufio reads into memory of several pages that is no compound page: all but the
+ * first have a count of 0.  Whoever takes a reference frees them when he drops it.
+ */
+static void run_uncounted(const struct dio_target *t)
+{
+	const char * const modprobe[] = { "modprobe", "dm-snapshot", NULL };
+	char name[80], path[100], device[64];
+	const char *why = t->skip;
+	int fd, loop = -1;
+
+	snprintf(name, sizeof(name), "%s reads into pages without a count", t->name);
+	if (!why && !uncounted)
+		why = "kernels without the series free these pages: -p";
+	if (why)
+		return dio_result_skip(name, why);
+	dio_run(modprobe);
+	snprintf(path, sizeof(path), "%s/loop", t->dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || ftruncate(fd, DIO_FILE_SIZE))
+		dio_die("%s: %s\n", path, strerror(errno));
+	why = dio_loop_attach(fd, 0, &loop, device);
+	if (why) {
+		close(fd);
+		return dio_result_skip(name, why);
+	}
+	why = snapshot_problem(device, DIO_FILE_SIZE / 512);
+	dio_loop_detach(&loop);
+	close(fd);
+	unlink(path);
+	dio_result(name, why);
+}
+
 static const struct dio_option options[] = {
+	{ 'p', NULL, "pages without a count too, which kernels without the series free",
+	  .flag = &uncounted },
 	DIO_OPTION_TARGETS,
 	{ 0 }
 };
@@ -914,7 +1139,7 @@ int main(int argc, char **argv)
 	dio_disk_init();
 	for (id = 0; id < dio_nr_targets(); id++)
 		nr += dio_target_is_network(id);
-	per_target = 2 * ARRAY_SIZE(shapes) + 2 + 4 + 4 + 1 + 2 + 2 + 1 + 1 + NR_KILLED + 1;
+	per_target = 2 * ARRAY_SIZE(shapes) + 2 + 4 + 4 + 1 + 3 + 2 + 1 + 1 + NR_KILLED + 1 + 3;
 	ksft_set_plan(nr * per_target + 1);
 
 	for (id = 0; id < dio_nr_targets(); id++) {
@@ -936,12 +1161,16 @@ int main(int argc, char **argv)
 		run_read_only(&target);
 		run_dirty(&target, false);
 		run_dirty(&target, true);
+		run_dirty_huge(&target);
 		run_pins(&target, false);
 		run_pins(&target, true);
 		run_splices(&target);
 		run_bad_block(&target);
+		run_uncounted(&target);
 		for (i = 0; i < NR_KILLED; i++)
 			run_killed(&target, i);
+		run_mapped(&target);
+		run_portions(&target);
 		if (target.server < DIO_SMB)
 			run_restart(&target);
 		else

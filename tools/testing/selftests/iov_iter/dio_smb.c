@@ -34,6 +34,8 @@ static const char smbd_conf[] =
 	"guest account = root\n"
 	"log level = 0\n"
 	"log file = %1$s/log\n"
+	/* 16 MiB in flight, and not as much as there is */
+	"smb2 max credits = 256\n"
 	"cache directory = %1$s\n"
 	"lock directory = %1$s\n"
 	"ncalrpc dir = %1$s\n"
