@@ -23,39 +23,39 @@ check-full:
 
 #: make lint      what can be checked in seconds, without building a kernel
 lint:
-	@ci/deps check && ci/lint quick
+	@ci/deps check && ci/lint/lint quick
 
 #: make kunit     KUnit on x86_64 under QEMU and on UML, RISC-V without an MMU; ARCH=i386|arm64|nommu|s390|um|x86_64: only there
 kunit: tree
-	@ci/kunit $(ARCH)
+	@ci/test/kunit $(ARCH)
 
 #: make selftest  the kselftests under QEMU, on Debian's stock kernel and on ours
 selftest: tree
-	@ci/selftest
+	@ci/test/selftest
 
 #: make bench     count the instructions of direct I/O, stock and ours; VS=bzImage: a third kernel
 bench: tree
-	@ci/bench
+	@ci/bench/bench
 
 #: make series    export the patches to out/series/*.patch and out/series.mbox
 series: tree
-	@ci/series
+	@ci/series/export
 
 #: make tree      lay out out/linux: the base, and one commit per patch
 tree: fetch
-	@ci/tree
+	@ci/series/tree
 
 #: make refresh   write the commits of out/linux back to patches/ and the new files
 refresh:
-	@ci/refresh
+	@ci/series/refresh
 
 #: make kernel    build out/guest/arch/x86/boot/bzImage
 kernel: tree
-	@ci/kernel
+	@ci/guest/kernel
 
 #: make fetch     download the Debian source package that ./base names
 fetch:
-	@ci/deps demo && ci/fetch
+	@ci/deps demo && ci/series/fetch
 
 #: make clean     remove out/
 clean:

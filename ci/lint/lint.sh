@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2034
+# What ci/lint/lint-objects and ci/lint/lint-read share; sourced, after ci/lib.sh.
+
+gcc=$OUT/lint/gcc
+src=$OUT/lint/linux
+g() { git -C "$TREE" "$@"; }
+# checkout COMMIT: in a tree of its own (hard links): out/linux keeps its time stamps
+checkout() {
+	local f
+	if [ ! -d "$src" ]; then
+		space 3000 "$OUT"
+		mkdir -p "$OUT/lint"
+		cp -al "$TREE" "$src"
+		rm -rf "$src/.git"
+	fi
+	for f in $({ g ls-tree -r --name-only base && g ls-tree -r --name-only HEAD; } | sort -u); do
+		if ! g cat-file -e "$1:$f" 2>/dev/null; then
+			rm -f "$src/$f"
+		elif ! g show "$1:$f" | cmp -s - "$src/$f"; then
+			rm -f "$src/$f"
+			g show "$1:$f" >"$src/$f"
+		fi
+	done
+}
+# objects of the touched files, and of some users of the touched headers
+objects() {
+	g ls-tree -r --name-only "$1" | sed -n 's/^\(lib\|mm\|block\|fs\|crypto\|net\|drivers\)\(.*\)\.c$/\1\2.o/p'
+	printf '%s\n' block/fops.o fs/zonefs/file.o fs/splice.o fs/xfs/xfs_bio_io.o
+}
+# including HEADER BUILD-DIR: the objects there that include it
+including() {
+	(cd "$2" && grep -rlE --include='.*.o.cmd' "[ /]$1( |$)" . |
+		sed -E 's,^\./(.*/)?\.([^/]*)\.o\.cmd$,\1\2.o,') || true
+}
+warnings() { sed -n -E 's/^.*(linux\/)?((lib|mm|block|fs|crypto|net|drivers|include)\/[^:]*):[0-9]+:([0-9]+:)? *(warning|error): /\2: /p' "$1" | sort; }
