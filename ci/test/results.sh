@@ -36,14 +36,19 @@ stock() {	# stock|mainline PROGRAM
 }
 
 ours() {	# PROGRAM
-	local acquired released name=$ours-${1%%:*} stacks
+	local acquired released name=$ours-${1%%:*} stacks pages bvecs
 	ended "$name"
+	tr -d '\r' <"$LOGS/selftest-$name.tap.log" | grep -qxF '# guest: done' ||
+		wrong "$name" "its end marker is missing"
 	case $(field "$name" kernel) in
 	*-iov-extract*) ;;
 	*)	# which a guest that did not end well does not tell
 		wrong "$name" "the kernel that ran is '$(field "$name" kernel)', not ours"
 		return ;;
 	esac
+	# The parser accepts results without a plan.
+	[ "$(grep -c '^ *# Subtest: ' "$LOGS/selftest-$name.tap.log")" = \
+	  "$(grep -cE '^ +1\.\.[0-9]' "$LOGS/selftest-$name.tap.log")" ] || wrong "$name" "a program has no plan"
 	if ! parse "$name"; then
 		failures "$name" >&2
 		wrong "$name" "kunit.py parse says no, see $LOGS/selftest-$name.kunit.log"
@@ -65,8 +70,8 @@ ours() {	# PROGRAM
 		grep -vE '<(get_futex_key|__do_sys_vmsplice|sk_msg_zerocopy_from_iter|netfs_begin_read)<' || true)
 	[ -z "$stacks" ] || wrong "$name" "references are taken:"$'\n'"$stacks"
 	# one for bios, one for all else
-	[ $(($(field "$name" 'pin_user_pages_fast called') +
-	     $(field "$name" 'pin_user_bvecs_fast called'))) != 0 ] || wrong "$name" "the probes see nothing"
+	pages=$(field "$name" 'pin_user_pages_fast called') bvecs=$(field "$name" 'pin_user_bvecs_fast called')
+	[ $((${pages:-0} + ${bvecs:-0})) != 0 ] || wrong "$name" "the probes see nothing"
 	say "$name ($(field "$name" kernel)): $(count "$name" passed) passed," \
 		"$(count "$name" failed) failed; $acquired pins taken, $released released;" \
 		"get_user_pages_fast() was called $(field "$name" 'get_user_pages_fast called') times"
