@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # The only entry: "make help" lists the targets.  What each does is in ci/.
 
-export LINUX BASE_VERSION OUT JOBS VS
+export LINUX BASE_VERSION OUT JOBS VS SERIES FORCE TOPIC
 
-.PHONY: help demo check check-full lint kunit selftest bench series tree refresh kernel fetch clean
+.PHONY: help demo check check-full lint kunit selftest bench series topic check-topics bisect
+.PHONY: tree refresh kernel fetch clean
 .NOTPARALLEL:
 
 help:
@@ -41,11 +42,23 @@ bench: tree
 series: tree
 	@ci/series/export
 
+#: make topic     T=nfs: export that topic with what it needs, as a series that can be sent
+topic: tree
+	@ci/series/topic $(T)
+
+#: make check-topics  build and test each topic on nothing but what it needs: hours; T=nfs: one
+check-topics: tree
+	@ci/deps check && ci/test/check-topics $(T)
+
+#: make bisect    compile each patch with W=1, sparse, gcc and clang: hours
+bisect: tree
+	@ci/deps check && ci/lint/lint-objects bisect
+
 #: make tree      lay out out/linux: the base, and one commit per patch
 tree: fetch
 	@ci/series/tree
 
-#: make refresh   write the commits of out/linux back to patches/ and the new files
+#: make refresh   write the commits of out/linux back to patches/6.1/ and the new files
 refresh:
 	@ci/series/refresh
 
@@ -53,7 +66,7 @@ refresh:
 kernel: tree
 	@ci/guest/kernel
 
-#: make fetch     download the Debian source package that ./base names
+#: make fetch     download the Debian source package that patches/6.1/base names
 fetch:
 	@ci/deps demo && ci/series/fetch
 
@@ -63,6 +76,7 @@ clean:
 #:
 #: LINUX=DIR or LINUX=FILE.tar.xz   take another 6.1 tree as the base
 #: BASE_VERSION=6.1.x-n             take this version of Debian's source package
+#: SERIES=6.1                       the series, if it is not that of the Debian release
 #: OUT=DIR                          build there instead of in out/
 #: JOBS=N                           compile N files at a time
 #: CCACHE_DIR=DIR                   compile by way of ccache, whose cache is in DIR

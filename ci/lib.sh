@@ -3,10 +3,21 @@
 # What every script in ci/ sources: places, messages, logged steps.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-OUT=${OUT:-$ROOT/out}
+# Which series: SERIES=6.1, or what the Debian release at hand runs
+if [ -z "${SERIES:-}" ]; then
+	SERIES=6.1
+	case $(cat /etc/debian_version 2>/dev/null) in
+	13*|trixie*) [ ! -d "$ROOT/patches/6.12" ] || SERIES=6.12 ;;
+	esac
+fi
+PATCHES=$ROOT/patches/$SERIES
+if [ -z "${OUT:-}" ]; then
+	OUT=$ROOT/out
+	[ "$SERIES" = 6.1 ] || OUT=$OUT/$SERIES
+fi
 TREE=$OUT/linux			# the base with the series on top
 LOGS=$OUT/log
-export ROOT OUT TREE LOGS
+export ROOT SERIES PATCHES OUT TREE LOGS
 mkdir -p "$LOGS"
 
 export LC_ALL=C TZ=UTC
@@ -67,17 +78,8 @@ as_root() {
 	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# The series file: "PATCH" or "PATCH + FILE...", a line each.
-series_lines() { sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$ROOT/patches/series"; }
-series_patches() { series_lines | awk '{ print $1 }'; }
-series_files() { series_lines | awk '{ for (k = 3; k <= NF; k++) print $k }'; }
-# Existing kernel files that the patches edit.
-touched_files() {
-	local p
-	for p in $(series_patches); do
-		sed -n 's,^--- a/,,p' "$ROOT/patches/$p"
-	done | sort -u
-}
+[ -e "$PATCHES/series" ] || die "there is no $PATCHES/series" "SERIES is one of: $(cd "$ROOT/patches" && echo *)"
+. "$ROOT/ci/series/series.sh"
 
 # progress NAME TOTAL COMMAND...: as logged, and tells every 15 s how many
 # objects of about TOTAL are built.
