@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash disable=SC2154
+# The checks of ci/lint/lint, which sources this.
+
+spdx() {
+	git -C "$ROOT" ls-files --cached --others --exclude-standard |
+		grep -vE '^(COPYING|patches/.*|drafts/.*\.patch|ci/bench/bench\.(csv|svg)|ci/test/logs/.*)$' |
+		(cd "$ROOT" && xargs -d '\n' awk '
+			function done() { if (name && !ok) { print name " has no SPDX line"; bad = 1 } }
+			FNR == 1 { done(); name = FILENAME; ok = 0 }
+			FNR <= 3 && /SPDX-License-Identifier: GPL-2\.0/ { ok = 1 }
+			FNR == 3 { nextfile }
+			END { done(); exit bad }')
+}
+sizes() {
+	! wc -l "${scripts[@]}" | awk '$1 >= 150 && $2 != "total" { print $2 " has 150 lines or more" }' | grep .
+}
+config_sorted() {
+	awk 'FNR == 1 || /^$/ { last = "" } /^CONFIG_/ { if ($0 < last) { print FILENAME ": " $0 " after " last; bad = 1 } last = $0 }
+		END { exit bad }' "$ROOT"/ci/guest/config/*.config
+}
+# Not again, if these scripts passed as they are
+shell() {
+	local stamp
+	stamp=$({ shellcheck --version; cat "${scripts[@]}"; } | sha256sum)
+	[ -e "$known/${stamp%% *}" ] || { shellcheck "${scripts[@]}" && touch "$known/${stamp%% *}"; }
+}
+judges() {
+	local stamp
+	stamp=$(cat "$ROOT"/ci/lib.sh "$ROOT"/ci/test/{judges,dmesg-scan,results.sh} "$ROOT"/ci/test/logs/* | sha256sum)
+	[ -e "$known/${stamp%% *}" ] || { "$ROOT/ci/test/judges" && touch "$known/${stamp%% *}"; }
+}
+# Of files that did not pass before as they are.  All at once, as checkpatch takes a
+# second to start; one by one only to find which.
+checkpatch() {	# [--no-tree -f] FILE...
+	local f stamp files=() stamps=()
+	local options=(--strict --no-signoff --quiet --ignore "FILE_PATH_CHANGES,GIT_COMMIT_ID,UNKNOWN_COMMIT_ID")
+	while [[ $1 == -* ]]; do
+		options+=("$1")
+		shift
+	done
+	cd "$TREE" || return
+	for f; do
+		stamp=$({ echo "${options[*]} $f"; cat .git/source scripts/checkpatch.pl "$f"; } | sha256sum)
+		[ -e "$known/${stamp%% *}" ] || { files+=("$f"); stamps+=("$known/${stamp%% *}"); }
+	done
+	[ ${#files[@]} != 0 ] || return 0
+	if perl scripts/checkpatch.pl "${options[@]}" "${files[@]}"; then
+		touch "${stamps[@]}"
+		return 0
+	fi
+	for f in "${files[@]}"; do
+		perl scripts/checkpatch.pl "${options[@]}" "$f" || echo "these are of $f"
+	done
+	return 1
+}
+# What checkpatch --codespell looks for, in a tenth of its time
+spelling() {
+	(cd "$ROOT" && codespell --builtin clear README.md CONTRIBUTING.md Makefile ci "${files[@]}") &&
+	awk 'FNR == 1 { message = 1 } /^---$/ { message = 0 } message || /^\+/' \
+		"$PATCHES"/*/*.patch "$PATCHES"/cover "$PATCHES"/*/cover | codespell --builtin clear -
+}
+kernel_doc() {	# new complaints compared with the base
+	local f files new=() old=()
+	mapfile -t files < <((touched_files; series_files) | grep '\.[ch]$')
+	for f in "${files[@]}"; do
+		[ ! -e "$TREE/$f" ] || new+=("$f")
+		g cat-file -e "base:$f" 2>/dev/null || continue
+		mkdir -p "$tmp/base/$(dirname "$f")"
+		g show "base:$f" >"$tmp/base/$f"
+		old+=("$f")
+	done
+	complaints() { perl "$TREE/scripts/kernel-doc" -v -none "$@" 2>&1 | grep -i 'warning: ' | sed 's/:[0-9]*:/:/' | sort; }
+	! comm -23 <(cd "$TREE" && complaints "${new[@]}") <(cd "$tmp/base" && complaints "${old[@]}") | grep .
+}
+
