@@ -26,6 +26,7 @@
 #include <nettle/sha2.h>
 
 #include "dio_lib.h"
+#include "dio_pcrypt.h"
 
 #define MAX_LENGTH	(256 * 1024UL)
 #define LARGE_LENGTH	(16 * DIO_MIB)	/* of a hash */
@@ -39,6 +40,7 @@ enum algorithm {
 	SHA256_HASH,
 	CBC,
 	GCM,
+	PCRYPT,		/* the same, asynchronous */
 	NR_ALGORITHMS,
 };
 
@@ -48,6 +50,7 @@ static const struct {
 	[SHA256_HASH]	= { "hash", "sha256" },
 	[CBC]		= { "skcipher", "cbc(aes)" },
 	[GCM]		= { "aead", "gcm(aes)" },
+	[PCRYPT]	= { "aead", "gcm(aes) by pcrypt" },
 };
 
 static const unsigned char key[16] = "0123456789abcdef";
@@ -96,7 +99,7 @@ static int bind_algorithm(enum algorithm a)
 	int fd, ret = 0;
 
 	strcpy((char *)address.salg_type, algorithms[a].type);
-	strcpy((char *)address.salg_name, algorithms[a].name);
+	strcpy((char *)address.salg_name, a == PCRYPT ? dio_pcrypt_name() : algorithms[a].name);
 	fd = socket(AF_ALG, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
@@ -626,7 +629,183 @@ static void test_dirty(enum algorithm a)
 	result(name, wrong);
 }
 
-#define NR_RESULTS	(3 + 3 + 2 + 4 + 1 + 2 * 4 + 1 + 1 + 1 + 3 + 3 + 1)
+/*
+ * 4. A cipher that is asynchronous: an aio returns before it is done, and what it has
+ * written to is let go of later, not by whoever has called.
+ */
+static const char *no_file;	/* why */
+
+struct aio {
+	io_context_t context;
+	int fd;
+};
+
+/* Give it @length bytes, and have the result of @out written to @to, not yet. */
+static const char *aio_hold(struct aio *aio, bool encrypt, size_t length, void *to, size_t out)
+{
+	int users = dio_pcrypt_users();
+	struct iocb iocb, *list = &iocb;
+	struct timespec now = { 0 };
+	struct io_event event;
+	const char *wrong;
+
+	aio->context = NULL;
+	if (io_setup(1, &aio->context))
+		dio_die("io_setup: %s\n", strerror(errno));
+	aio->fd = open_algorithm(PCRYPT);
+	if (dio_pcrypt_users() <= users)
+		dio_die("/proc/crypto does not tell who uses %s\n", dio_pcrypt_name());
+	wrong = not_result(feed(aio->fd, PCRYPT, encrypt, encrypt ? plain : cipher, length, true,
+				false), length);
+	io_prep_pread(&iocb, aio->fd, to, out, 0);
+	dio_pcrypt_hold();
+	if (io_submit(aio->context, 1, &list) != 1)
+		dio_die("io_submit failed\n");
+	if (!wrong && io_getevents(aio->context, 0, 1, &event, &now))
+		wrong = "it is done, though the cipher is asynchronous and held";
+	return wrong;
+}
+
+static const char *aio_end(struct aio *aio, ssize_t want)
+{
+	struct io_event event;
+	const char *wrong = NULL;
+
+	if (io_getevents(aio->context, 1, 1, &event, NULL) != 1)
+		dio_die("io_getevents failed\n");
+	if ((long)event.res != want)
+		wrong = because("the read gave %ld, expected %zd", (long)event.res, want);
+	io_destroy(aio->context);
+	if (aio->fd >= 0)
+		close(aio->fd);
+	return wrong;
+}
+
+static const char *async_dirty(void)
+{
+	size_t length = 16 * dio_page_size - TAG_LENGTH, out = length + TAG_LENGTH;
+	unsigned char *mem = dio_map_clean(out);
+	const char *wrong, *late;
+	struct aio aio;
+
+	expect_gcm(length);
+	wrong = aio_hold(&aio, true, length, mem, out);
+	dio_pcrypt_release();
+	late = aio_end(&aio, out);
+	if (!wrong)
+		wrong = late;
+	/* Whoever is told that it is done may rely on it. */
+	if (!wrong && dio_dirty(mem) != out)
+		wrong = because("%zu bytes are dirty instead of %zu", dio_dirty(mem), out);
+	if (!wrong)
+		wrong = differ(mem, cipher, out);
+	munmap(mem, out);
+	return wrong;
+}
+
+/* What it has not written yet is written back, and nobody stores to it later. */
+static const char *async_file(void)
+{
+	size_t length = 60000, out = length + TAG_LENGTH, size = 16 * dio_page_size;
+	unsigned char *mem, *disk = dio_map(size, dio_page_size, false);
+	const char *wrong, *late;
+	struct aio aio;
+
+	no_file = dio_pcrypt_file_open(size, &mem);
+	if (no_file)
+		return NULL;
+	expect_gcm(length);
+	wrong = aio_hold(&aio, true, length, mem + 512, out);
+	if (!wrong)
+		wrong = dio_pcrypt_file_write_back();
+	/* What is encrypted there is copied there first. */
+	if (!wrong && !differ(mem + 512, cipher, out))
+		wrong = "set-up: it was not held";
+	dio_pcrypt_release();
+	late = aio_end(&aio, out);
+	if (!wrong)
+		wrong = late;
+	if (!wrong)
+		wrong = differ(mem + 512, cipher, out);
+	dio_pcrypt_file_close(disk);
+	if (!wrong)
+		wrong = differ(disk + 512, cipher, out);
+	munmap(disk, size);
+	return wrong;
+}
+
+static const char *async_close(void)
+{
+	unsigned char *mem = dio_map(MAX_LENGTH, dio_page_size, false);
+	const char *wrong, *late;
+	struct aio aio;
+	size_t length = 60000;
+
+	expect_gcm(length);
+	memset(mem, UNTOUCHED, MAX_LENGTH);
+	wrong = aio_hold(&aio, true, length, mem + 1, length + TAG_LENGTH);
+	close(aio.fd);
+	aio.fd = -1;
+	dio_pcrypt_release();
+	late = aio_end(&aio, length + TAG_LENGTH);
+	if (!wrong)
+		wrong = late;
+	if (!wrong)
+		wrong = differ(mem + 1, cipher, length + TAG_LENGTH);
+	munmap(mem, MAX_LENGTH);
+	return wrong;
+}
+
+static const char *async_forged(void)
+{
+	unsigned char *mem = dio_map(MAX_LENGTH, dio_page_size, false);
+	const char *wrong, *late;
+	struct aio aio;
+	size_t length = 20000;
+
+	expect_gcm(length);
+	cipher[length] ^= 1;
+	wrong = aio_hold(&aio, false, length + TAG_LENGTH, mem, length);
+	dio_pcrypt_release();
+	late = aio_end(&aio, -EBADMSG);
+	munmap(mem, MAX_LENGTH);
+	return wrong ? wrong : late;
+}
+
+static void test_async(void)
+{
+	static const struct {
+		const char *name;
+		const char *(*run)(void);
+	} tests[] = {
+		{ "marks dirty what it writes to", async_dirty },
+		{ "into a file that is written back meanwhile: is on the disk", async_file },
+		{ "the socket closed meanwhile", async_close },
+		{ "a forged tag", async_forged },
+	};
+	const char *missing = dio_pcrypt_start(), *wrong;
+	char name[96];
+	size_t i;
+
+	for (i = 0; i <= 1; i++) {
+		if (!missing)
+			test_cipher(PCRYPT, i);
+		else
+			dio_result_skip(i ? "alg gcm(aes) by pcrypt, encrypt" :
+					"alg gcm(aes) by pcrypt, decrypt", missing);
+	}
+	for (i = 0; i < ARRAY_SIZE(tests); i++) {
+		snprintf(name, sizeof(name), "alg gcm(aes) by pcrypt, aio, %s", tests[i].name);
+		no_file = NULL;
+		wrong = missing ? NULL : tests[i].run();
+		if (missing || no_file)
+			dio_result_skip(name, missing ? missing : no_file);
+		else
+			result(name + strlen("alg "), wrong);
+	}
+}
+
+#define NR_RESULTS	(3 + 3 + 2 + 4 + 1 + 2 * 4 + 1 + 1 + 1 + 3 + 3 + 2 + 4 + 1)
 
 int main(void)
 {
@@ -634,9 +813,8 @@ int main(void)
 	int fd, encrypt;
 	size_t i;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	dio_page_size = sysconf(_SC_PAGESIZE);
 	ksft_print_header();
+	dio_disk_init();
 	for (a = 0; a <= GCM; a++) {
 		fd = bind_algorithm(a);
 		if (fd < 0)
@@ -669,6 +847,7 @@ int main(void)
 		test_pins(a);
 	for (a = SHA256_HASH; a <= GCM; a++)
 		test_dirty(a);
+	test_async();
 	dio_result("pins taken are released", dio_pins_problem(true));
 	ksft_finished();
 }

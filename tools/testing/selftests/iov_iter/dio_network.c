@@ -1106,7 +1106,8 @@ static void run_uncounted(const struct dio_target *t)
 		return dio_result_skip(name, why);
 	dio_run(modprobe);
 	snprintf(path, sizeof(path), "%s/loop", t->dir);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	/* SMB goes by the file, and not by what the loop device asks for. */
+	fd = open(path, O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600);
 	if (fd < 0 || ftruncate(fd, DIO_FILE_SIZE))
 		dio_die("%s: %s\n", path, strerror(errno));
 	why = dio_loop_attach(fd, 0, &loop, device);

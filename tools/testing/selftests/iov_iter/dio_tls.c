@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,10 +19,12 @@
 #include <linux/tls.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "dio_lib.h"
+#include "dio_pcrypt.h"
 
 #ifndef TCP_ULP
 #define TCP_ULP		31
@@ -178,7 +181,7 @@ static const char *exchange(unsigned short version, size_t length, size_t piece,
 	return wrong;
 }
 
-static void test_lengths(unsigned short version, const char *name)
+static void test_lengths(unsigned short version, const char *name, size_t longest)
 {
 	static const size_t lengths[] = { 1, 511, 4096, 16384, 65537, MAX_LENGTH };
 	const size_t offsets[] = { 0, 1, dio_page_size - 1 };
@@ -186,7 +189,7 @@ static void test_lengths(unsigned short version, const char *name)
 	char full[64];
 	unsigned int i, k;
 
-	for (i = 0; i < ARRAY_SIZE(lengths) && !wrong; i++)
+	for (i = 0; i < ARRAY_SIZE(lengths) && lengths[i] <= longest && !wrong; i++)
 		for (k = 0; k < ARRAY_SIZE(offsets) && !wrong; k++)
 			if (lengths[i] < MAX_LENGTH || k == 1)
 				wrong = exchange(version, lengths[i], lengths[i], offsets[k]);
@@ -267,7 +270,7 @@ static void test_memory(unsigned short version, bool read_only)
 }
 
 /* What is encrypted on one link is sent on over another, changed or in parts. */
-static void test_forged(void)
+static void test_forged(const char *name)
 {
 	unsigned char *mem = dio_map(2 * RECORD, dio_page_size, false);
 	const char *wrong;
@@ -291,7 +294,7 @@ static void test_forged(void)
 	munmap(mem, 2 * RECORD);
 	link_close(&in);
 	link_close(&out);
-	result("a forged record", wrong);
+	result(name, wrong);
 }
 
 /* One that waits for the rest of a record */
@@ -376,7 +379,6 @@ static void test_pins(unsigned short version)
 	named(version, "a record is decrypted into pinned memory", wrong);
 }
 
-/* As long as the cipher is done in the system call: a callback can't mark dirty. */
 static void test_dirty(unsigned short version)
 {
 	unsigned char *mem = dio_map_clean(RECORD);
@@ -438,6 +440,151 @@ static void test_control(unsigned short version)
 	named(version, "a record that is no data", wrong);
 }
 
+/*
+ * A cipher that is asynchronous: what it has done is let go of by whoever receives, when
+ * all of a recv() is decrypted.
+ */
+struct asker {
+	int fd;
+	unsigned char *mem;
+	size_t length;
+	pthread_t thread;
+	pid_t tid;
+	ssize_t n;
+};
+
+static void *asker_thread(void *arg)
+{
+	struct asker *a = arg;
+
+	__atomic_store_n(&a->tid, syscall(SYS_gettid), __ATOMIC_RELAXED);
+	a->n = recv(a->fd, a->mem, a->length, MSG_WAITALL);
+	if (a->n < 0)
+		a->n = -errno;
+	return NULL;
+}
+
+static void asker_start(struct asker *a, int fd, unsigned char *mem, size_t length)
+{
+	*a = (struct asker){ .fd = fd, .mem = mem, .length = length };
+	dio_pcrypt_hold();
+	if (pthread_create(&a->thread, NULL, asker_thread, a))
+		dio_die("no thread\n");
+}
+
+/* Until it waits for the cipher: why it does not, or NULL */
+static const char *asker_wait(struct asker *a)
+{
+	return dio_pcrypt_wait_held(&a->tid) ? NULL : "it does not wait for the cipher";
+}
+
+static const char *asker_end(struct asker *a)
+{
+	dio_pcrypt_release();
+	pthread_join(a->thread, NULL);
+	return a->n == a->length ? differ(a->mem, data, a->length) :
+				   because("recv() gave %zd, expected %zu", a->n, a->length);
+}
+
+/* A link whose receiver has the asynchronous cipher */
+static void link_async(struct link *l, size_t length)
+{
+	struct pollfd readable = { .events = POLLIN };
+	int users = dio_pcrypt_users();
+
+	link_record(l, TLS_1_2_VERSION, length);
+	if (dio_pcrypt_users() <= users)
+		dio_die("TLS does not use %s\n", dio_pcrypt_name());
+	readable.fd = l->to;
+	if (poll(&readable, 1, DIO_DEADLINE_SECONDS * 1000) != 1)
+		dio_die("the record is not received\n");
+}
+
+static const char *no_file;	/* why */
+
+static const char *async_dirty(void)
+{
+	unsigned char *mem = dio_map_clean(RECORD);
+	const char *wrong, *late;
+	struct asker a;
+	struct link l;
+
+	link_async(&l, RECORD);
+	asker_start(&a, l.to, mem, RECORD);
+	wrong = asker_wait(&a);
+	if (!wrong && dio_dirty(mem))
+		wrong = "set-up: it was not held";
+	late = asker_end(&a);
+	if (!wrong)
+		wrong = late;
+	if (!wrong && dio_dirty(mem) != RECORD)
+		wrong = because("%zu bytes are dirty instead of %lu", dio_dirty(mem), RECORD);
+	munmap(mem, RECORD);
+	link_close(&l);
+	return wrong;
+}
+
+/* What it has not written yet is written back, and nobody stores to it later. */
+static const char *async_file(void)
+{
+	unsigned char *mem, *disk = dio_map(2 * RECORD, dio_page_size, false);
+	const char *wrong, *late;
+	struct asker a;
+	struct link l;
+
+	no_file = dio_pcrypt_file_open(2 * RECORD, &mem);
+	if (no_file)
+		return NULL;
+	link_async(&l, RECORD);
+	asker_start(&a, l.to, mem + 512, RECORD);
+	wrong = asker_wait(&a);
+	if (!wrong)
+		wrong = dio_pcrypt_file_write_back();
+	if (!wrong && mem[512] != UNTOUCHED)
+		wrong = "set-up: it was not held";
+	late = asker_end(&a);
+	if (!wrong)
+		wrong = late;
+	dio_pcrypt_file_close(disk);
+	if (!wrong)
+		wrong = differ(disk + 512, data, RECORD);
+	munmap(disk, 2 * RECORD);
+	link_close(&l);
+	return wrong;
+}
+
+static void test_async(void)
+{
+	static const struct {
+		const char *name;
+		const char *(*run)(void);
+	} tests[] = {
+		{ "a record makes dirty what it is decrypted into", async_dirty },
+		{ "into a file that is written back meanwhile: is on the disk", async_file },
+	};
+	const char *missing = dio_pcrypt_start(), *wrong;
+	char name[96];
+	size_t i;
+
+	if (missing) {
+		dio_result_skip("tls 1.2 by pcrypt, all lengths", missing);
+		dio_result_skip("tls 1.2 by pcrypt, records of all lengths", missing);
+		dio_result_skip("tls 1.2 by pcrypt, a forged record", missing);
+	} else {
+		test_lengths(TLS_1_2_VERSION, "1.2 by pcrypt", MAX_LENGTH - 1);
+		test_forged("1.2 by pcrypt, a forged record");
+	}
+	for (i = 0; i < ARRAY_SIZE(tests); i++) {
+		snprintf(name, sizeof(name), "tls 1.2 by pcrypt, %s", tests[i].name);
+		no_file = NULL;
+		wrong = missing ? NULL : tests[i].run();
+		if (missing || no_file)
+			dio_result_skip(name, missing ? missing : no_file);
+		else
+			result(name + strlen("tls "), wrong);
+	}
+}
+
 int main(void)
 {
 	const char * const modprobe[] = { "modprobe", "tls", NULL };
@@ -445,10 +592,8 @@ int main(void)
 	struct link l;
 	size_t i;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 0);
-	dio_page_size = sysconf(_SC_PAGESIZE);
 	ksft_print_header();
+	dio_disk_init();
 	dio_run(modprobe);
 	dio_run(up);
 	link_open(&l);
@@ -456,14 +601,14 @@ int main(void)
 	link_close(&l);
 	if (skip)
 		ksft_exit_skip("%s\n", skip);
-	ksft_set_plan(4 + 2 * (1 + 2 + 1 + 1 + 1) + 1 + 1 + 1);
+	ksft_set_plan(4 + 2 * (1 + 2 + 1 + 1 + 1) + 1 + 1 + 5 + 1);
 	data = dio_map(MAX_LENGTH, dio_page_size, false);
 	for (i = 0; i < MAX_LENGTH; i++)
 		data[i] = dio_pattern(i);
 	dio_pins_start();
 
-	test_lengths(TLS_1_2_VERSION, "1.2");
-	test_lengths(TLS_1_3_VERSION, "1.3");
+	test_lengths(TLS_1_2_VERSION, "1.2", MAX_LENGTH);
+	test_lengths(TLS_1_3_VERSION, "1.3", MAX_LENGTH);
 	for (i = 0; i < 2; i++) {
 		unsigned short version = i ? TLS_1_3_VERSION : TLS_1_2_VERSION;
 
@@ -474,8 +619,9 @@ int main(void)
 		test_dirty(version);
 		test_control(version);
 	}
-	test_forged();
+	test_forged("a forged record");
 	test_fork();
+	test_async();
 	dio_result("pins taken are released", dio_pins_problem(true));
 	ksft_finished();
 }
