@@ -33,4 +33,4 @@ including() {
 	(cd "$2" && grep -rlE --include='.*.o.cmd' "[ /]$1( |$)" . |
 		sed -E 's,^\./(.*/)?\.([^/]*)\.o\.cmd$,\1\2.o,') || true
 }
-warnings() { sed -n -E 's/^.*(linux\/)?((lib|mm|block|fs|crypto|net|drivers|include)\/[^:]*):[0-9]+:([0-9]+:)? *(warning|error): /\2: /p' "$1" | sort; }
+warnings() { sed -n -E 's/^(.*\/linux\/)?((lib|mm|block|fs|crypto|net|drivers|include)\/[^:]*):[0-9]+:([0-9]+:)? *(warning|error): /\2: /p' "$1" | sort; }
