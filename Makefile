@@ -4,7 +4,7 @@
 export LINUX BASE_VERSION OUT JOBS VS SERIES FORCE TOPIC JUNIT
 
 .PHONY: help demo check check-full lint kunit selftest bench series topic check-topics bisect
-.PHONY: tree refresh kernel fetch clean
+.PHONY: tree refresh kernel fetch bases clean
 .NOTPARALLEL:
 
 help:
@@ -66,7 +66,11 @@ refresh:
 kernel: tree
 	@ci/guest/kernel
 
-#: make fetch     download the Debian source package that patches/6.1/base names
+#: make bases     apply the series to each version that apt offers, and compile it there: hours
+bases: fetch
+	@ci/deps check && ci/series/bases offered
+
+#: make fetch     download the newest Debian source package that the series applies to
 fetch:
 	@ci/deps demo && ci/series/fetch
 
@@ -75,7 +79,7 @@ clean:
 	rm -rf out
 #:
 #: LINUX=DIR or LINUX=FILE.tar.xz   take another 6.1 tree as the base
-#: BASE_VERSION=6.1.x-n             take this version of Debian's source package
+#: BASE_VERSION=6.1.x-n             take this version of Debian's source package, tested or not
 #: SERIES=6.1                       the series, if it is not that of the Debian release
 #: OUT=DIR                          build there instead of in out/
 #: JOBS=N                           compile N files at a time
