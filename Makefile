@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # The only entry: "make help" lists the targets.  What each does is in ci/.
 
-export LINUX BASE_VERSION OUT JOBS VS SERIES FORCE TOPIC JUNIT
+export LINUX BASE_VERSION OUT JOBS VS SERIES FORCE TOPIC JUNIT FLAVOUR CONFIG TOPICS DEBUG_INFO
 
 .PHONY: help demo check check-full lint kunit selftest bench series topic check-topics bisect
-.PHONY: tree refresh kernel fetch bases clean
+.PHONY: tree refresh kernel fetch bases deb clean
 .NOTPARALLEL:
 
 help:
@@ -65,6 +65,10 @@ refresh:
 #: make kernel    build out/guest/arch/x86/boot/bzImage
 kernel: tree
 	@ci/guest/kernel
+
+#: make deb       build Debian packages; FLAVOUR=amd64|cloud-amd64, CONFIG=FILE, TOPICS="fixes nfs"
+deb: tree
+	@ci/deps deb && ci/package/deb
 
 #: make bases     apply the series to each version that apt offers, and compile it there: hours
 bases: fetch
