@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A TCG plugin of QEMU that tells what a call costs beyond its instructions: locked
+ * operations, loads and stores, distinct cache lines, and misses of a modelled cache.
+ *
+ * The guest executes "xchg %bx,%bx" before the call and "xchg %cx,%cx" after it: these
+ * do nothing.  What is between the two is one line of the file that out= names:
+ *
+ *	call N instructions I locked L loads R stores W lines D l1 M l2 M
+ *
+ * The model has an L1 of 32 KiB with 8 ways and an L2 of 1 MiB with 16 ways, lines of 64
+ * bytes, physical addresses, and the least recently used line leaves.  It sees data
+ * only, and keeps its state between calls.
+ *
+ * Debian's QEMU has the interface, but not its header: the declarations below are those
+ * of version 1, for QEMU 7.2 and later.
+ */
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef uint64_t qemu_plugin_id_t;
+typedef uint32_t qemu_plugin_meminfo_t;
+struct qemu_plugin_tb;
+struct qemu_plugin_insn;
+struct qemu_plugin_hwaddr;
+struct qemu_info;
+typedef void (*tb_trans)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb);
+typedef void (*insn_exec)(unsigned int cpu, void *data);
+typedef void (*mem_access)(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t vaddr, void *data);
+typedef void (*at_exit)(qemu_plugin_id_t id, void *data);
+
+enum { NO_REGS };
+enum { INLINE_ADD_U64 };
+enum { MEM_RW = 3 };
+
+void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, tb_trans cb);
+size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
+struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t idx);
+const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
+size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
+void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, insn_exec cb,
+					    int flags, void *data);
+void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *insn, int op,
+						void *ptr, uint64_t imm);
+void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn, mem_access cb,
+				      int flags, int rw, void *data);
+bool qemu_plugin_mem_is_store(qemu_plugin_meminfo_t info);
+struct qemu_plugin_hwaddr *qemu_plugin_get_hwaddr(qemu_plugin_meminfo_t info, uint64_t vaddr);
+bool qemu_plugin_hwaddr_is_io(const struct qemu_plugin_hwaddr *hwaddr);
+uint64_t qemu_plugin_hwaddr_phys_addr(const struct qemu_plugin_hwaddr *hwaddr);
+void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id, at_exit cb, void *data);
+
+#define EXPORT __attribute__((visibility("default")))
+EXPORT int qemu_plugin_version = 1;
+EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int argc,
+			       char **argv);
+
+#define LINE_SHIFT	6
+#define MAX_WAYS	16
+#define MAX_SETS	1024
+#define SEEN_SIZE	(1UL << 20)	/* more lines than a call touches */
+
+struct cache {
+	unsigned int sets, ways;
+	uint64_t tag[MAX_SETS][MAX_WAYS];	/* the most recently used first; 0 is none */
+	uint64_t misses;
+};
+
+static struct cache l1 = { .sets = 64, .ways = 8 }, l2 = { .sets = 1024, .ways = 16 };
+static uint64_t seen[SEEN_SIZE], seen_in[SEEN_SIZE];	/* a line, and in which call */
+static uint64_t instructions, begin, locked, loads, stores, lines, calls;
+static bool counting;
+static FILE *out;
+
+static bool hit(struct cache *cache, uint64_t line)
+{
+	uint64_t *set = cache->tag[line % cache->sets], tag = line + 1;
+	unsigned int way;
+	bool found;
+
+	for (way = 0; way < cache->ways - 1 && set[way] != tag; way++)
+		;
+	found = set[way] == tag;
+	memmove(set + 1, set, way * sizeof(*set));
+	set[0] = tag;
+	cache->misses += !found;
+	return found;
+}
+
+static void note_line(uint64_t line)
+{
+	uint64_t at = line * 0x9e3779b97f4a7c15u >> 44, tries;
+
+	for (tries = 0; seen_in[at] == calls + 1; at = (at + 1) % SEEN_SIZE) {
+		if (seen[at] == line)
+			return;
+		if (++tries == SEEN_SIZE) {
+			fprintf(stderr, "cost: a call touches more than %lu cache lines\n", SEEN_SIZE);
+			exit(1);
+		}
+	}
+	seen[at] = line;
+	seen_in[at] = calls + 1;
+	lines++;
+}
+
+static void access_memory(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t vaddr, void *data)
+{
+	struct qemu_plugin_hwaddr *hwaddr = qemu_plugin_get_hwaddr(info, vaddr);
+	uint64_t line;
+
+	if (!hwaddr || qemu_plugin_hwaddr_is_io(hwaddr))
+		return;
+	line = qemu_plugin_hwaddr_phys_addr(hwaddr) >> LINE_SHIFT;
+	if (!hit(&l1, line))
+		hit(&l2, line);
+	if (!counting)
+		return;
+	if (qemu_plugin_mem_is_store(info))
+		stores++;
+	else
+		loads++;
+	note_line(line);
+}
+
+static void count_locked(unsigned int cpu, void *data)
+{
+	locked += counting;
+}
+
+static void call_begins(unsigned int cpu, void *data)
+{
+	locked = loads = stores = lines = 0;
+	l1.misses = l2.misses = 0;
+	begin = instructions;
+	counting = true;
+}
+
+static void call_ends(unsigned int cpu, void *data)
+{
+	if (!counting)
+		return;
+	counting = false;
+	calls++;
+	/* without the instruction that ends it */
+	fprintf(out, "call %" PRIu64 " instructions %" PRIu64 " locked %" PRIu64 " loads %" PRIu64
+		" stores %" PRIu64 " lines %" PRIu64 " l1 %" PRIu64 " l2 %" PRIu64 "\n", calls,
+		instructions - begin, locked, loads, stores, lines, l1.misses, l2.misses);
+	fflush(out);
+}
+
+/* With a LOCK prefix, or xchg with memory, which locks without one */
+static bool is_locked(const uint8_t *code, size_t size)
+{
+	size_t n;
+
+	for (n = 0; n < size; n++) {
+		uint8_t byte = code[n];
+
+		if (byte == 0xf0)
+			return true;
+		if (byte == 0x66 || byte == 0xf2 || byte == 0xf3 || byte == 0x2e || byte == 0x36 ||
+		    byte == 0x3e || byte == 0x26 || byte == 0x64 || byte == 0x65 ||
+		    (byte & 0xf0) == 0x40)
+			continue;
+		return (byte == 0x86 || byte == 0x87) && n + 1 < size && code[n + 1] < 0xc0;
+	}
+	return false;
+}
+
+static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
+{
+	size_t n, count = qemu_plugin_tb_n_insns(tb);
+
+	for (n = 0; n < count; n++) {
+		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, n);
+		const uint8_t *code = qemu_plugin_insn_data(insn);
+		size_t size = qemu_plugin_insn_size(insn);
+
+		if (size == 3 && !memcmp(code, "\x66\x87\xc9", 3))
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, call_ends, NO_REGS, NULL);
+		qemu_plugin_register_vcpu_insn_exec_inline(insn, INLINE_ADD_U64, &instructions, 1);
+		if (size == 3 && !memcmp(code, "\x66\x87\xdb", 3))
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, call_begins, NO_REGS, NULL);
+		if (is_locked(code, size))
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, count_locked, NO_REGS, NULL);
+		qemu_plugin_register_vcpu_mem_cb(insn, access_memory, NO_REGS, MEM_RW, NULL);
+	}
+}
+
+static void finish(qemu_plugin_id_t id, void *data)
+{
+	fclose(out);
+}
+
+int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int argc, char **argv)
+{
+	const char *name = NULL;
+	int n;
+
+	for (n = 0; n < argc; n++) {
+		if (strncmp(argv[n], "out=", 4)) {
+			fprintf(stderr, "cost: unknown argument %s; out=FILE is one\n", argv[n]);
+			return 1;
+		}
+		name = argv[n] + 4;
+	}
+	out = name ? fopen(name, "w") : NULL;
+	if (!out) {
+		fprintf(stderr, "cost: %s can't be written; give out=FILE\n", name ? name : "no file");
+		return 1;
+	}
+	qemu_plugin_register_vcpu_tb_trans_cb(id, translate);
+	qemu_plugin_register_atexit_cb(id, finish, NULL);
+	return 0;
+}
