@@ -10,7 +10,7 @@ export LINUX BASE_VERSION OUT JOBS VS SERIES FORCE TOPIC
 help:
 	@sed -n 's/^#: //p' Makefile
 
-#: make demo      show on stock Debian 6.1 and on ours what fork() does to O_DIRECT reads
+#: make demo      show what fork() does to O_DIRECT reads, on Debian's kernel and on ours
 demo:
 	@ci/deps demo && ci/demo
 
@@ -30,11 +30,11 @@ lint:
 kunit: tree
 	@ci/test/kunit $(ARCH)
 
-#: make selftest  the kselftests under QEMU, on Debian's stock kernel and on ours
+#: make selftest  the kselftests under QEMU, on Debian's kernel and on ours
 selftest: tree
 	@ci/test/selftest
 
-#: make bench     count the instructions of direct I/O, stock and ours; VS=bzImage: a third kernel
+#: make bench     count the instructions of direct I/O, of the base and of ours; VS=bzImage: a third kernel
 bench: tree
 	@ci/bench/bench
 
