@@ -3,7 +3,7 @@
 
 export LINUX BASE_VERSION OUT JOBS VS SERIES FORCE TOPIC
 
-.PHONY: help demo check check-full lint kunit selftest bench series topic check-topics bisect
+.PHONY: help demo check check-full lint kunit selftest bench results series topic check-topics bisect
 .PHONY: tree refresh kernel fetch clean
 .NOTPARALLEL:
 
@@ -37,6 +37,10 @@ selftest: tree
 #: make bench     count the instructions of direct I/O, of the base and of ours; VS=bzImage: a third kernel
 bench: tree
 	@ci/bench/bench
+
+#: make results   write docs/results.md from the logs of these
+results:
+	@ci/test/results
 
 #: make series    export the patches to out/series/*.patch and out/series.mbox
 series: tree
