@@ -19,6 +19,11 @@ config_sorted() {
 	awk 'FNR == 1 || /^$/ { last = "" } /^CONFIG_/ { if ($0 < last) { print FILENAME ": " $0 " after " last; bad = 1 } last = $0 }
 		END { exit bad }' "$ROOT"/ci/guest/config/*.config
 }
+# "stock" and "mainline" as arguments are in `...`; CONTRIBUTING.md lists the words.
+words() {
+	! (cd "$ROOT" && sed 's/`[^`]*`//g; s/^    .*//' README.md docs/*.md "$PATCHES"/cover "$PATCHES"/*/cover |
+		grep -nwi 'stock') && [ "$(wc -l <"$ROOT/README.md")" -le 200 ]
+}
 # Not again, if these scripts passed as they are
 shell() {
 	local stamp
@@ -71,7 +76,7 @@ strange() {	# FILE OPTION...
 }
 # What checkpatch --codespell looks for, in a tenth of its time
 spelling() {
-	(cd "$ROOT" && codespell --builtin clear README.md CONTRIBUTING.md Makefile ci "${files[@]}") &&
+	(cd "$ROOT" && codespell --builtin clear README.md CONTRIBUTING.md docs Makefile ci "${files[@]}") &&
 	awk 'FNR == 1 { message = 1 } /^---$/ { message = 0 } message || /^\+/' \
 		"$PATCHES"/*/*.patch "$PATCHES"/cover "$PATCHES"/*/cover | codespell --builtin clear -
 }
