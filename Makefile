@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# The only entry: "make help" lists the targets.  What each does is in ci/.
+# "make help" lists the targets.  Each of them is a script in ci/.
 
 export LINUX BASE_VERSION OUT JOBS VS SERIES FORCE TOPIC
 
@@ -22,7 +22,7 @@ check:
 check-full:
 	@ci/deps check && ci/check full
 
-#: make lint      what can be checked in seconds, without building a kernel
+#: make lint      check all that needs no kernel build, in seconds
 lint:
 	@ci/deps check && ci/lint/lint quick
 
@@ -46,11 +46,11 @@ results:
 series: tree
 	@ci/series/export
 
-#: make topic     T=nfs: export that topic with what it needs, as a series that can be sent
+#: make topic     T=nfs: export that topic with the topics that it needs, ready to send
 topic: tree
 	@ci/series/topic $(T)
 
-#: make check-topics  build and test each topic on nothing but what it needs: hours; T=nfs: one
+#: make check-topics  build and test each topic on the topics that it needs: hours; T=nfs: one
 check-topics: tree
 	@ci/deps check && ci/test/check-topics $(T)
 
