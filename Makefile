@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
-# The only entry: "make help" lists the targets.  What each does is in ci/.
+# "make help" lists the targets.  Each of them is a script in ci/.
 
 export LINUX BASE_VERSION OUT JOBS VS SERIES FORCE TOPIC JUNIT FLAVOUR CONFIG TOPICS DEBUG_INFO
 
-.PHONY: help demo check check-full lint kunit selftest bench series topic check-topics bisect
+.PHONY: help demo check check-full lint kunit selftest bench results series topic check-topics bisect
 .PHONY: tree refresh kernel fetch bases deb clean
 .NOTPARALLEL:
 
 help:
 	@sed -n 's/^#: //p' Makefile
 
-#: make demo      show on stock Debian 6.1 and on ours what fork() does to O_DIRECT reads
+#: make demo      show what fork() does to O_DIRECT reads, on Debian's kernel and on ours
 demo:
 	@ci/deps demo && ci/demo
 
@@ -22,7 +22,7 @@ check:
 check-full:
 	@ci/deps check && ci/check full
 
-#: make lint      what can be checked in seconds, without building a kernel
+#: make lint      check all that needs no kernel build, in seconds
 lint:
 	@ci/deps check && ci/lint/lint quick
 
@@ -30,23 +30,27 @@ lint:
 kunit: tree
 	@ci/test/kunit $(ARCH)
 
-#: make selftest  the kselftests under QEMU, on Debian's stock kernel and on ours
+#: make selftest  the kselftests under QEMU, on Debian's kernel and on ours
 selftest: tree
 	@ci/test/selftest
 
-#: make bench     count the instructions of direct I/O, stock and ours; VS=bzImage: a third kernel
+#: make bench     count the instructions of direct I/O, of the base and of ours; VS=bzImage: a third kernel
 bench: tree
 	@ci/bench/bench
+
+#: make results   write docs/results.md from the logs of these
+results:
+	@ci/test/results
 
 #: make series    export the patches to out/series/*.patch and out/series.mbox
 series: tree
 	@ci/series/export
 
-#: make topic     T=nfs: export that topic with what it needs, as a series that can be sent
+#: make topic     T=nfs: export that topic with the topics that it needs, ready to send
 topic: tree
 	@ci/series/topic $(T)
 
-#: make check-topics  build and test each topic on nothing but what it needs: hours; T=nfs: one
+#: make check-topics  build and test each topic on the topics that it needs: hours; T=nfs: one
 check-topics: tree
 	@ci/deps check && ci/test/check-topics $(T)
 

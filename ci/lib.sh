@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# What every script in ci/ sources: places, messages, logged steps.
+# Every script in ci/ sources this: paths, messages, logged steps.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Which series: SERIES=6.1, or what the Debian release at hand runs
@@ -21,7 +21,7 @@ export ROOT SERIES PATCHES OUT TREE LOGS
 mkdir -p "$LOGS"
 
 export LC_ALL=C TZ=UTC
-# what "make" hands down must not reach the kernel's own makefiles
+# The kernel's makefiles must not see the variables of make
 unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL ARCH CROSS_COMPILE
 export PYTHONDONTWRITEBYTECODE=1	# kunit.py is run in out/linux
 export KBUILD_BUILD_USER=iov_iter KBUILD_BUILD_HOST=extract
@@ -35,8 +35,8 @@ die() {
 	exit 1
 }
 
-# A compiler of the caller's choice: KCC=clang.  ccache only for a cache that the caller
-# names: filling one takes a quarter longer than compiling, and most builds are the first.
+# KCC=clang is another compiler.  ccache runs only if CCACHE_DIR names a cache: the first
+# build takes a quarter longer with it.
 if [ -z "${KCC:-}" ]; then
 	KCC=gcc
 	if [ -n "${CCACHE_DIR:-}" ]; then
@@ -81,8 +81,8 @@ as_root() {
 [ -e "$PATCHES/series" ] || die "there is no $PATCHES/series" "SERIES is one of: $(cd "$ROOT/patches" && echo *)"
 . "$ROOT/ci/series/series.sh"
 
-# progress NAME TOTAL COMMAND...: as logged, and tells every 15 s how many
-# objects of about TOTAL are built.
+# progress NAME TOTAL COMMAND...: as logged, and prints every 15 s how many of about
+# TOTAL objects make has built.
 progress() {
 	local name=$1 total=$2 log=$LOGS/$1.log pid n last=
 	shift 2

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What does it cost to list the pages of an I/O iterator, by kind, with
- * iov_iter_extract_pages() and with iov_iter_get_pages2()?
+ * Measure the time to list the pages of an I/O iterator, by kind of iterator, with
+ * iov_iter_extract_pages() and with iov_iter_get_pages2().
  *
  * Runs once, late in the boot, and prints a line for each kind and number of
  * pages to the kernel log:
@@ -30,7 +30,7 @@
 
 #define MAX_PAGES	256
 #define ROUNDS		5
-#define REPEATS		16	/* as often is a page taken before it is released */
+#define REPEATS		16	/* takes of a page before its release */
 
 enum iter_kind { UBUF, IOVEC, KVEC, BVEC, BVEC_LARGE, XARRAY, NR_KINDS };
 
@@ -43,8 +43,8 @@ struct benchmark {
 	struct completion done;
 	int result;
 	unsigned long uaddr;
-	struct page *kernel_pages[MAX_PAGES];	/* one by one */
-	struct page *large;			/* as many in one piece */
+	struct page *kernel_pages[MAX_PAGES];	/* single pages */
+	struct page *large;			/* one large folio of as many pages */
 	struct xarray xarray;
 	union {
 		struct iovec iov[MAX_PAGES];
@@ -54,7 +54,7 @@ struct benchmark {
 	struct page *list[REPEATS][MAX_PAGES];
 };
 
-/* A segment for each page, as no two of them need to be neighbours */
+/* A segment for each page, because the pages need not be neighbours */
 static void init_iter(struct benchmark *b, struct iov_iter *i, enum iter_kind kind,
 		      unsigned int direction, unsigned int nr)
 {
@@ -114,7 +114,7 @@ static void get_release(struct page **pages, unsigned int nr, struct iov_iter *i
 
 static const struct lister get = { "get", get_list, get_release };
 
-/* A kernel that lacks the function is measured by the same file, to compare. */
+/* The same file also measures a kernel that lacks the function, to compare. */
 #ifdef ITER_PIN_SOURCE
 static ssize_t extract_list(struct iov_iter *i, struct page **pages, unsigned int maxpages)
 {
@@ -133,7 +133,7 @@ static void extract_release(struct page **pages, unsigned int nr, struct iov_ite
 static const struct lister extract = { "extract", extract_list, extract_release };
 #endif
 
-/* List all @nr pages, by as many calls as it takes.  Returns their number, 0 if it fails. */
+/* List all @nr pages.  Returns the number of calls that it took, 0 if one fails. */
 static unsigned int list_all(const struct lister *l, struct iov_iter *i,
 			     struct page **pages, unsigned int nr)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests for the functions that take pages of user memory: how each of them
- * holds what it lists.  It is the same with and without an MMU.
+ * KUnit tests for the functions that take pages of user memory: each must hold the
+ * pages that it lists, in the same way with and without an MMU.
  *
  *	./tools/testing/kunit/kunit.py run --arch x86_64 iov_iter_gup \
  *		--kconfig_add CONFIG_IOV_ITER_GUP_KUNIT_TEST=y
@@ -63,7 +63,7 @@ static long take(const struct param *param, unsigned long uaddr, struct page **p
 	}
 }
 
-/* Each page that is listed is held once, and given back by the release it belongs to. */
+/* Each listed page has one hold, and the matching release gives it back. */
 static void holds_pages(struct kunit *test)
 {
 	const struct param *param = test->param_value;

@@ -33,13 +33,13 @@
 #include <linux/vmstat.h>
 #include <linux/xarray.h>
 
-/* The memory that the iterators are about: pages 0 to NR_PAGES - 1 */
+/* The iterators describe this memory: pages 0 to NR_PAGES - 1 */
 #define NR_PAGES	8
 #define MEMORY_ORDER	3
 #define MEMORY_SIZE	(NR_PAGES * PAGE_SIZE)
-/* Where it is in the xarray: across the border of two nodes */
+/* The index of this memory in the xarray: across the border of two nodes */
 #define XA_FIRST	(XA_CHUNK_SIZE - 3)
-/* Stands in entries of the array that must not be written */
+/* Marks entries of the array that a call must not write */
 #define POISON_PAGE	((struct page *)0x5a5aUL)
 
 #define MAX_SEGS	8
@@ -59,9 +59,9 @@ struct iov_iter_kunit {
 	struct mm_struct *mm;
 	unsigned long uaddr;		/* the memory in the user address space */
 	struct page *pages[NR_PAGES];
-	bool user, compound;		/* whose pages these are */
+	bool user, compound;		/* the owner of the pages */
 	u8 *kaddr;			/* all of them, mapped */
-	u8 *image;			/* what is expected in them */
+	u8 *image;			/* the expected contents */
 	u8 *scratch;
 	struct xarray xarray;
 	struct pipe_inode_info *pipe;
@@ -102,8 +102,8 @@ static const struct variant {
 };
 
 /*
- * What is extracted from which segments.  A row with more than one segment is
- * for the iterators that have segments; the rows with one are for all of them.
+ * A row gives the segments, and the result that each call must have.  Rows with
+ * several segments are for iterators that have segments, the others for all.
  */
 #define P(n)	((n) * PAGE_SIZE)
 #define ANY	UINT_MAX	/* no limit to the pages */
@@ -127,7 +127,7 @@ static const struct extract_row {
 	unsigned int nr_segs;
 	struct segment seg[MAX_SEGS];
 	size_t advance;		/* before the first call */
-	size_t cut;		/* this much of the segments is not counted */
+	size_t cut;		/* so many bytes are beyond the iterator's count */
 	unsigned int nr_calls;
 	struct call call[MAX_CALLS];
 } rows[] = {
@@ -450,7 +450,7 @@ static unsigned long user_map(struct kunit *test, struct file *file,
 	return uaddr;
 }
 
-/* The page at a user address, as the page tables have it; no reference is kept */
+/* The page that the page tables have at a user address; takes no reference */
 static struct page *user_page(struct kunit *test, unsigned long uaddr, bool write)
 {
 	struct page *page;
@@ -554,7 +554,7 @@ static void iter_init(struct iov_iter_kunit *k, struct iov_iter *iter,
 	}
 }
 
-/* Where in the memory the byte at @pos of the row's stream is */
+/* The offset into the memory of the byte at @pos of the row's stream */
 static size_t row_offset(const struct extract_row *row, size_t pos)
 {
 	const struct segment *seg = row->seg;
@@ -587,7 +587,7 @@ static void expect_same(struct kunit *test, const u8 *expected, const u8 *seen,
 		   seen[n], expected[n]);
 }
 
-/* Copy what is left from @pos on in pieces, and see that each byte is in its place */
+/* Copy the rest from @pos on in pieces, and check that each byte is in its place */
 static void expect_stream(struct kunit *test, const struct extract_row *row,
 			  const struct iov_iter *iter, size_t pos)
 {
@@ -634,7 +634,7 @@ static int refs_of_mode(unsigned int mode)
 	return mode == FOLL_PIN ? GUP_PIN_COUNTING_BIAS : mode == FOLL_GET ? 1 : 0;
 }
 
-/* @call is what the pages were listed by, NULL when they are released again */
+/* @call listed the pages; it is NULL after their release */
 static void expect_refs(struct kunit *test, const int *before, const struct call *call,
 			unsigned int mode)
 {
@@ -700,7 +700,7 @@ static void expect_call(struct kunit *test, const struct param *param,
 		kvfree(pages);
 }
 
-/* Each row: what is listed, retained and released, and how the iterator goes on */
+/* Each row: the listed pages, their counts until the release, and the iterator */
 static void extract_pages(struct kunit *test)
 {
 	const struct param *param = test->param_value;
@@ -753,7 +753,7 @@ static void copy(struct kunit *test)
 	}
 }
 
-/* An extraction that has to fail: nothing may have changed afterwards */
+/* An extraction that has to fail: it must not change anything */
 static void expect_error(struct kunit *test, struct iov_iter *iter, unsigned int flags,
 			 ssize_t error)
 {
@@ -794,7 +794,7 @@ static const struct variant *next_user_variant(const struct variant *v)
 	return NULL;
 }
 
-/* Unknown flags, and ITER_ALLOW_P2PDMA where it means nothing: these warn once */
+/* Unknown flags, and ITER_ALLOW_P2PDMA for kernel memory: these warn once */
 static void reject_flags(struct kunit *test)
 {
 	struct iov_iter_kunit *k = test->priv;
@@ -841,7 +841,7 @@ static void reject_empty_segments(struct kunit *test)
 	}
 }
 
-/* A mapping of 4 pages, the third of which is not there */
+/* A mapping of 4 pages with a hole in place of the third */
 static unsigned long map_with_hole(struct kunit *test)
 {
 	unsigned long uaddr = user_map(test, NULL, P(4), PROT_READ | PROT_WRITE,
@@ -862,12 +862,12 @@ static void user_unmapped(struct kunit *test)
 	user_mm_init(test);
 	uaddr = map_with_hole(test);
 	for (v = next_user_variant(NULL); v; v = next_user_variant(v)) {
-		/* the first page is not there */
+		/* the first page is a hole */
 		k->uaddr = uaddr + P(2);
 		iter_init(k, &iter, v, &(struct segment){ 0x30, P(1) }, 1, 0);
 		expect_error(test, &iter, v->flags, -EFAULT);
 
-		/* the third page is not there: what precedes it is listed */
+		/* the third page is a hole: the call lists the pages before it */
 		k->uaddr = uaddr;
 		iter_init(k, &iter, v, &(struct segment){ 0x30, P(4) - 0x30 }, 1, 0);
 		pages = expect_pages(test, &iter, v->flags, P(2) - 0x30, 0x30);
@@ -878,7 +878,7 @@ static void user_unmapped(struct kunit *test)
 	}
 }
 
-/* A segment that faults ends the list before it, also where it would be joined */
+/* A segment that faults ends the list, even if the list could be joined to it */
 static void user_unmapped_segment(struct kunit *test)
 {
 	const struct segment seg[3] = { { P(1), P(1) }, { P(2), P(1) }, { P(3), P(1) } };
@@ -907,7 +907,7 @@ static void user_unmapped_segment(struct kunit *test)
 	}
 }
 
-/* Read-only memory is fine as a source, also pinned, and refused as a destination */
+/* Read-only memory can be a source, pinned too, but no destination */
 static void user_read_only(struct kunit *test)
 {
 	struct iov_iter_kunit *k = test->priv;
@@ -929,7 +929,7 @@ static void user_read_only(struct kunit *test)
 	}
 }
 
-/* Memory that was never touched: the zero page as a source, a new page otherwise */
+/* Untouched memory: the zero page as a source, a new page as a destination */
 static void user_zero_page(struct kunit *test)
 {
 	struct iov_iter_kunit *k = test->priv;
@@ -955,7 +955,7 @@ static void user_zero_page(struct kunit *test)
 	}
 }
 
-/* i->nofault: what is not in the page tables is not brought there */
+/* i->nofault: the call does not fault pages in */
 static void user_nofault(struct kunit *test)
 {
 	struct iov_iter_kunit *k = test->priv;
@@ -980,7 +980,7 @@ static void user_nofault(struct kunit *test)
 	}
 }
 
-/* What faults in for pins: as far as there is memory, and the iterator stays put */
+/* fault_in_iov_iter_pinnable(): stops at a hole, and does not move the iterator */
 static void user_fault_in(struct kunit *test)
 {
 	struct iov_iter_kunit *k = test->priv;
@@ -1002,7 +1002,7 @@ static void user_fault_in(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, 0, fault_in_iov_iter_pinnable(&iter, 0));
 		KUNIT_EXPECT_EQ(test, 0, fault_in_iov_iter_pinnable(&iter, P(1)));
 		KUNIT_EXPECT_EQ(test, P(2), fault_in_iov_iter_pinnable(&iter, P(4) - 0x30));
-		/* more than there is in the iterator is not faulted in */
+		/* the iterator's count limits it */
 		KUNIT_EXPECT_EQ(test, P(2) + 7, fault_in_iov_iter_pinnable(&iter, P(4) - 0x30 + 7));
 		KUNIT_EXPECT_TRUE(test, iter.nofault);
 		KUNIT_EXPECT_EQ(test, P(4) - 0x30, iov_iter_count(&iter));
@@ -1014,7 +1014,7 @@ static void user_fault_in(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, fault_in_iov_iter_pinnable(&iter, P(1)));
 }
 
-/* The rows again, for iov_iter_extract_bvecs(): what is pinned of user memory */
+/* The rows again, for iov_iter_extract_bvecs(), with pinned user memory */
 static const void *bvecs_param_next(const void *prev, char *desc)
 {
 	const struct param *param = prev;
@@ -1083,7 +1083,7 @@ static void expect_tables(struct kunit *test, const struct param *param,
 		left -= bytes;
 		expect_stream(test, row, &iter, pos);
 		if (!bytes) {
-			/* full, and what comes next does not adjoin */
+			/* full, and the next page does not adjoin */
 			KUNIT_ASSERT_EQ(test, nr, max_bvecs);
 			KUNIT_EXPECT_EQ(test, was, nr);
 			expect_same(test, (u8 *)&before, (u8 *)&iter, sizeof(iter), "iterator");
@@ -1116,7 +1116,7 @@ static void extract_bvecs(struct kunit *test)
 
 	memory_init(test, param->variant->kind);
 	for (s = 0; s < ARRAY_SIZE(maxsizes); s++) {
-		/* byte by byte is for short rows */
+		/* only short rows go byte by byte */
 		if (maxsizes[s] < PAGE_SIZE && row_count(param->row) > 64 * maxsizes[s])
 			continue;
 		for (m = 0; m < ARRAY_SIZE(max_bvecs); m++)
@@ -1150,7 +1150,7 @@ static void expect_no_bvecs(struct kunit *test, struct iov_iter *iter, unsigned 
 	expect_same(test, (u8 *)&before, (u8 *)iter, sizeof(before), "iterator");
 }
 
-/* Unknown flags, and what would not be pinned: these warn once each */
+/* Unknown flags, and memory that is not pinned: these warn once each */
 static void bvecs_reject(struct kunit *test)
 {
 	struct iov_iter_kunit *k = test->priv;
@@ -1167,7 +1167,7 @@ static void bvecs_reject(struct kunit *test)
 	}
 }
 
-/* Nothing asked for, no room, no memory there; and what precedes a hole */
+/* A size of 0, a full table, a hole at the start, and pages before a hole */
 static void bvecs_limits(struct kunit *test)
 {
 	struct iov_iter_kunit *k = test->priv;
@@ -1198,8 +1198,8 @@ static void bvecs_limits(struct kunit *test)
 }
 
 /*
- * Never touched, more pages than are faulted in at a time: the zero page for each,
- * not pinned, in entries of their own; or new pages, each pinned once.
+ * Untouched memory, of more pages than a call faults in at a time.  A source lists
+ * the zero page in an entry for each, without a pin.  A destination pins new pages.
  */
 static void bvecs_untouched(struct kunit *test)
 {
@@ -1247,8 +1247,8 @@ static void bvecs_untouched(struct kunit *test)
 }
 
 /*
- * A folio that has so many references that its count has no room for pins of all who
- * may want one is not pinned, without a warning.  References are taken still.
+ * A folio whose count has little room left is refused a pin, without a warning.  A
+ * reference still succeeds.
  */
 static void expect_exhausted(struct kunit *test, struct page *page, size_t start)
 {
@@ -1288,7 +1288,7 @@ static void pins_exhausted(struct kunit *test)
 	memory_init(test, UBUF);
 	expect_exhausted(test, k->pages[1], P(1));
 
-	/* what precedes it is listed */
+	/* the call lists the pages before it */
 	for (v = next_pinned_variant(NULL); v; v = next_pinned_variant(v)) {
 		page_ref_add(k->pages[2], INT_MAX / 2);
 		iter_init(k, &iter, v, &(struct segment){ 8, P(4) }, 1, 0);
@@ -1339,7 +1339,7 @@ static void bvecs_during_fork(struct kunit *test)
 	}
 }
 
-/* A thread that is being killed does not wait for pages to be faulted in */
+/* A killed thread does not wait for page faults */
 static void user_killed(struct kunit *test)
 {
 	struct sighand_struct *sighand = rcu_dereference_protected(current->sighand, true);
@@ -1361,7 +1361,7 @@ static void user_killed(struct kunit *test)
 	}
 }
 
-/* The array is freed when nothing could be listed: 4 MiB for each of these calls */
+/* A call that lists nothing frees its array: 4 MiB for each of these calls */
 static void user_array_freed(struct kunit *test)
 {
 	unsigned long free, lost, size;
@@ -1457,7 +1457,7 @@ static struct page *map_thp(struct kunit *test)
 	return head;
 }
 
-/* A huge page: exact pin counts, all given back, also by range and unaligned */
+/* A huge page: exact pin counts until the release, also by range and unaligned */
 static void user_thp(struct kunit *test)
 {
 	struct iov_iter_kunit *k = test->priv;
@@ -1511,7 +1511,7 @@ static void expect_thp_bvecs(struct kunit *test, const struct variant *v, size_t
 		KUNIT_EXPECT_EQ(test, expected_nr, *nr);
 }
 
-/* A huge page is one bio_vec, which goes on where the next data adjoins it */
+/* A huge page is one bio_vec, which grows if the next data adjoins it */
 static void bvecs_thp(struct kunit *test)
 {
 	static const struct {
@@ -1559,7 +1559,7 @@ static void bvecs_thp(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, seg->len, bv->bv_len);
 		}
 
-		/* an entry does not grow beyond what its length can say */
+		/* an entry does not grow beyond the maximum of its length */
 		bvecs[3].bv_offset = 0;
 		bvecs[3].bv_len = UINT_MAX - P(1) + 1;
 		bvecs[3].bv_page = head + 20 - bvecs[3].bv_len / PAGE_SIZE;
@@ -1588,7 +1588,7 @@ static void bvecs_thp(struct kunit *test)
 }
 #endif
 
-/* The release by range: over several folios, inside of one, and of what is not ours */
+/* The release by range: over several folios, inside of one, and with a mode of 0 */
 static void release_range(struct kunit *test)
 {
 	static const struct {
@@ -1617,7 +1617,7 @@ static void release_range(struct kunit *test)
 
 			refs = page_ref_count(compound_head(page + n));
 			KUNIT_EXPECT_EQ_MSG(test, 1, refs, "page %d", n);
-			/* memory that is somebody else's is not dirtied */
+			/* with a mode of 0 it dirties nothing */
 			KUNIT_EXPECT_EQ_MSG(test, released && c->mode, PageDirty(page + n),
 					    "page %d", n);
 		}
@@ -1631,7 +1631,7 @@ static void release_range(struct kunit *test)
 	}
 }
 
-/* Taken once more, by each mode: as many releases as there were takes */
+/* retain_extracted_page() by each mode: one release for each take */
 static void retain_page(struct kunit *test)
 {
 	static const struct {
@@ -1697,7 +1697,7 @@ static struct page *kernel_page(const void *kaddr)
 
 static u8 static_memory[3 * PAGE_SIZE] __aligned(16);
 
-/* Slab, vmalloc, stack and static memory: listed, and no page count is touched */
+/* Slab, vmalloc, stack and static memory: listed, without a change of counts */
 static void kvec_memory(struct kunit *test)
 {
 	u8 stack[96];
@@ -1736,7 +1736,7 @@ static void kvec_memory(struct kunit *test)
 	vfree(memory[2].kaddr);
 }
 
-/* Addresses without a page: an error first, the end of the list later */
+/* Addresses without a page: an error at the start, else the end of the list */
 static void kvec_no_page(struct kunit *test)
 {
 	struct kvec kvec[2];
@@ -1769,7 +1769,7 @@ static void kvec_no_page(struct kunit *test)
 }
 
 #ifdef CONFIG_BLOCK
-/* A bio takes no KVEC: nobody would flush the kernel's mapping */
+/* A bio refuses KVEC, because it does not flush the kernel's mapping */
 static void kvec_bio(struct kunit *test)
 {
 	struct kvec kvec = { static_memory, 512 };
@@ -1866,7 +1866,7 @@ static void bvec_max_rw_count(struct kunit *test)
 	__free_page(page);
 }
 
-/* Holes, value and zero entries: an error first, the end of the list later */
+/* Holes, value and zero entries: an error at the start, else the end of the list */
 static void xarray_holes(struct kunit *test)
 {
 	struct iov_iter_kunit *k = test->priv;
@@ -1892,7 +1892,7 @@ static void xarray_holes(struct kunit *test)
 		iov_iter_xarray(&iter, ITER_DEST, &k->xarray, P(XA_FIRST + 3) + 0x21, P(2));
 		expect_error(test, &iter, 0, -EFAULT);
 
-		/* behind it, and up to the end of what there is */
+		/* behind it, up to the last entry */
 		iov_iter_xarray(&iter, ITER_DEST, &k->xarray, P(XA_FIRST + 4) + 1, P(20));
 		pages = expect_pages(test, &iter, 0, P(4) - 1, 1);
 		KUNIT_EXPECT_PTR_EQ(test, k->pages[7], pages[3]);
@@ -1967,7 +1967,7 @@ static void xarray_large_folios(struct kunit *test)
 	__free_page(small);
 }
 
-/* References on what is appended to a pipe outlive a revert of the iterator */
+/* References to pages that a call appends to a pipe outlive a revert */
 static void pipe_extract(struct kunit *test)
 {
 	struct iov_iter_kunit *k = test->priv;

@@ -19,7 +19,12 @@ config_sorted() {
 	awk 'FNR == 1 || /^$/ { last = "" } /^CONFIG_/ { if ($0 < last) { print FILENAME ": " $0 " after " last; bad = 1 } last = $0 }
 		END { exit bad }' "$ROOT"/ci/guest/config/*.config
 }
-# Not again, if these scripts passed as they are
+# "stock" and "mainline" as arguments are in `...`; CONTRIBUTING.md lists the words.
+words() {
+	! (cd "$ROOT" && sed 's/`[^`]*`//g; s/^    .*//' README.md docs/*.md "$PATCHES"/cover "$PATCHES"/*/cover |
+		grep -nwi 'stock') && [ "$(wc -l <"$ROOT/README.md")" -le 200 ]
+}
+# Skip shellcheck if it passed these scripts before
 shell() {
 	local stamp
 	stamp=$({ shellcheck --version; cat "${scripts[@]}"; } | sha256sum)
@@ -30,8 +35,8 @@ judges() {
 	stamp=$(cat "$ROOT"/ci/lib.sh "$ROOT"/ci/test/{judges,dmesg-scan,results.sh} "$ROOT"/ci/test/logs/* | sha256sum)
 	[ -e "$known/${stamp%% *}" ] || { "$ROOT/ci/test/judges" && touch "$known/${stamp%% *}"; }
 }
-# Of files that did not pass before as they are.  All at once, as checkpatch takes a
-# second to start; one by one only to find which.
+# Read only files that did not pass before.  checkpatch takes a second to start, so it
+# reads all at once.  It reads them one by one only to find the bad ones.
 checkpatch() {	# [--no-tree -f] FILE...
 	local f stamp files=() stamps=() bad=0
 	local options=(--strict --no-signoff --quiet --ignore "FILE_PATH_CHANGES,GIT_COMMIT_ID,UNKNOWN_COMMIT_ID")
@@ -61,7 +66,7 @@ checkpatch() {	# [--no-tree -f] FILE...
 	done
 	return $bad
 }
-# Has the file names in CamelCase that the base has not, for one the states of a 9p client?
+# Does the file have names in CamelCase that the base does not have?
 strange() {	# FILE OPTION...
 	local name file=$1
 	shift
@@ -69,9 +74,9 @@ strange() {	# FILE OPTION...
 		sed -n 's/.*Avoid CamelCase: <\(.*\)>$/\1/p' |
 		while read -r name; do g grep -qw "$name" base || echo "$name"; done | grep -q .
 }
-# What checkpatch --codespell looks for, in a tenth of its time
+# As checkpatch --codespell, in a tenth of the time
 spelling() {
-	(cd "$ROOT" && codespell --builtin clear README.md CONTRIBUTING.md Makefile ci "${files[@]}") &&
+	(cd "$ROOT" && codespell --builtin clear README.md CONTRIBUTING.md docs Makefile ci "${files[@]}") &&
 	awk 'FNR == 1 { message = 1 } /^---$/ { message = 0 } message || /^\+/' \
 		"$PATCHES"/*/*.patch "$PATCHES"/cover "$PATCHES"/*/cover | codespell --builtin clear -
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# How patches/6.1/series is read; sourced by ci/lib.sh.  A line at the margin names a topic
+# Functions that read patches/6.1/series; ci/lib.sh sources this.  A line at the margin names a topic
 # and what it needs, "nfs: api block".  An indented line is a patch of that topic, in
 # patches/6.1/TOPIC/, "NAME.patch", or "NAME.patch + FILE...": new files that enter with it.
 
@@ -15,7 +15,7 @@ series_files() { series_lines | awk '{ for (k = 3; k <= NF; k++) print $k }'; }
 series_topics() { sed -nE 's/^([a-z0-9]+):.*/\1/p' "$PATCHES/series"; }
 # topic_heading TOPIC: its line in the series file
 topic_heading() { grep -E "^$1:" "$PATCHES/series" || echo "$1:"; }
-# topic_needs TOPIC: all topics that it depends on, and itself, in the order of the series
+# topic_needs TOPIC: all topics that it needs, and itself, in the order of the series
 topic_needs() {
 	awk -v want="$1" '
 		/^[a-z0-9]+:/ { t = $1; sub(/:$/, "", t); order[++n] = t; $1 = ""; needs[t] = $0 }
@@ -28,7 +28,7 @@ topic_needs() {
 		END { take(want); for (k = 1; k <= n; k++) if (order[k] in taken) print order[k] }' \
 		"$PATCHES/series"
 }
-# topic_commits TOPIC...: the commits of out/linux that are theirs
+# topic_commits TOPIC...: the commits of these topics in out/linux
 topic_commits() {
 	paste -d ' ' <(series_patches) <(git -C "$TREE" rev-list --reverse base..HEAD) |
 		awk -v topics=" $* " '{ split($1, path, "/") } index(topics, " " path[1] " ") { print $2 }'

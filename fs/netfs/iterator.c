@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What network filesystems make of the iterator of a direct I/O: an iterator that
- * outlives the caller of read() or write(), or a scatterlist.
+ * Network filesystems turn the iterator of a direct I/O into one that outlives the
+ * caller of read() or write(), or into a scatterlist.
  *
- * The pages of both stay held as the iterator that they come from says.  What is
- * made from them has no say in that: a BVEC iterator over pinned pages extracts
- * with a mode of 0, as those pages have an owner.
+ * The mode of the original iterator says how the pages are held.  The mode of the
+ * new one does not: a BVEC iterator over pinned pages has a mode of 0, because these
+ * pages have an owner.
  */
 #include <linux/bvec.h>
 #include <linux/export.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests for what network filesystems make of an iterator.
+ * KUnit tests for the functions by which network filesystems extract an iterator.
  *
  * Run on x86_64 under QEMU, or without --arch on UML, with FSCACHE or a filesystem
  * that uses netfs, by
@@ -25,7 +25,7 @@
 #include <linux/uio.h>
 #include <linux/xarray.h>
 
-#define NR_PAGES	6		/* of the memory that the iterators are about */
+#define NR_PAGES	6		/* of the memory of the iterators */
 #define HOLE		4		/* this page of user memory is not mapped */
 #define MAX_SEGS	4
 #define MAX_ENTS	8
@@ -36,8 +36,8 @@ struct netfs_iterator_kunit {
 	struct mm_struct *mm;
 	unsigned long uaddr;
 	struct page *pages[NR_PAGES];
-	struct page *compound;		/* whose pages these are, if not a user's */
-	int refs[NR_PAGES];		/* of each page, before anything is extracted */
+	struct page *compound;		/* the pages, if they are not a user's */
+	int refs[NR_PAGES];		/* of each page, before the extraction */
 	struct iovec iov[MAX_SEGS];
 	struct kvec kvec[MAX_SEGS];
 	struct bio_vec bvec[MAX_SEGS];
@@ -56,8 +56,8 @@ struct entry {
 };
 
 /*
- * What is extracted from which segments.  The rows are for both functions and for
- * memory of a user or of the kernel; those that meet the hole, for a user's only.
+ * A row gives the segments, and the result that a call must have.  Rows are for both
+ * functions and for user and kernel memory; those with the hole for user memory only.
  */
 static const struct row {
 	const char *name;
@@ -296,7 +296,7 @@ static void expect_entry(struct kunit *test, const struct row *row, unsigned int
 	KUNIT_EXPECT_EQ_MSG(test, row->ent[e].len, len, "entry %u", e);
 }
 
-/* What a user's pages are told when they are released: @dirty, if they were clean */
+/* Pages of a user that were clean are dirty after a release with @dirty */
 static void clear_dirty(struct kunit *test)
 {
 	struct netfs_iterator_kunit *k = test->priv;
@@ -354,12 +354,12 @@ static void user_iter(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, xi.bv);
 	expect_dirty(test, p->row, p->variant->direction == ITER_DEST);
 	expect_held(test, p->row, 0, 0);
-	/* Nothing is given back twice. */
+	/* A second release gives nothing back. */
 	netfs_release_extracted_iter(&xi, false);
 	expect_held(test, p->row, 0, 0);
 }
 
-/* What a table has before: it must stay, and it counts for what is full. */
+/* Entries in use: they must stay, and they count when the table gets full. */
 #define BEFORE		2
 
 static struct page *const before = (struct page *)0x5a5a00UL;
@@ -437,7 +437,7 @@ static void iter_to_sg(struct kunit *test)
 	}
 }
 
-/* One table that is filled entry by entry, until nothing is left */
+/* Fill one table entry by entry, until the iterator is empty */
 static void iter_to_sg_in_calls(struct kunit *test)
 {
 	const struct param *p = test->param_value;
