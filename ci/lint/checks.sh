@@ -20,6 +20,7 @@ config_sorted() {
 		END { exit bad }' "$ROOT"/ci/guest/config/*.config
 }
 # "stock" and "mainline" as arguments are in `...`; CONTRIBUTING.md lists the words.
+# shellcheck disable=SC2016
 words() {
 	! (cd "$ROOT" && sed 's/`[^`]*`//g; s/^    .*//' README.md docs/*.md "$PATCHES"/cover "$PATCHES"/*/cover |
 		grep -nwi 'stock') && [ "$(wc -l <"$ROOT/README.md")" -le 200 ]
