@@ -1063,7 +1063,7 @@ static void expect_tables(struct kunit *test, const struct param *param,
 	struct bio_vec bvecs[MAX_LISTED + 1];
 	int n, refs[NR_PAGES], listed[NR_PAGES];
 	struct iov_iter iter, before;
-	unsigned int nr = 0, was;
+	unsigned short nr = 0, was;
 	ssize_t bytes;
 
 	iter_init(k, &iter, param->variant, row->seg, row->nr_segs, row->cut);
@@ -1073,7 +1073,7 @@ static void expect_tables(struct kunit *test, const struct param *param,
 		bvecs[max_bvecs].bv_page = POISON_PAGE;
 		before = iter;
 		was = nr;
-		bytes = iov_iter_extract_bvecs(&iter, bvecs, &nr, max_bvecs, maxsize,
+		bytes = iov_iter_extract_bvecs(&iter, bvecs, maxsize, &nr, max_bvecs, 0,
 					       param->variant->flags);
 		KUNIT_EXPECT_PTR_EQ(test, POISON_PAGE, bvecs[max_bvecs].bv_page);
 		KUNIT_ASSERT_GE(test, bytes, 0);
@@ -1139,11 +1139,11 @@ static void expect_no_bvecs(struct kunit *test, struct iov_iter *iter, unsigned 
 	struct bio_vec bvecs[2] = { { .bv_page = POISON_PAGE, .bv_len = 8 },
 				    { .bv_page = POISON_PAGE } };
 	struct iov_iter before;
-	unsigned int nr = 1;
+	unsigned short nr = 1;
 
 	memcpy(&before, iter, sizeof(before));
-	KUNIT_EXPECT_EQ(test, result, iov_iter_extract_bvecs(iter, bvecs, &nr, max_bvecs,
-							     maxsize, flags));
+	KUNIT_EXPECT_EQ(test, result, iov_iter_extract_bvecs(iter, bvecs, maxsize, &nr,
+							     max_bvecs, 0, flags));
 	KUNIT_EXPECT_EQ(test, 1, nr);
 	KUNIT_EXPECT_EQ(test, 8, bvecs[0].bv_len);
 	KUNIT_EXPECT_PTR_EQ(test, POISON_PAGE, bvecs[1].bv_page);
@@ -1175,7 +1175,7 @@ static void bvecs_limits(struct kunit *test)
 	struct bio_vec bvecs[4];
 	struct iov_iter iter;
 	unsigned long uaddr;
-	unsigned int nr;
+	unsigned short nr;
 
 	user_mm_init(test);
 	uaddr = map_with_hole(test);
@@ -1187,13 +1187,58 @@ static void bvecs_limits(struct kunit *test)
 
 		nr = 0;
 		KUNIT_EXPECT_EQ(test, P(2) - 0x30,
-				iov_iter_extract_bvecs(&iter, bvecs, &nr, 4, SIZE_MAX, v->flags));
+				iov_iter_extract_bvecs(&iter, bvecs, SIZE_MAX, &nr, 4, 0,
+						       v->flags));
 		KUNIT_EXPECT_EQ(test, 0x30, bvecs[0].bv_offset);
 		KUNIT_EXPECT_EQ(test, P(2), iov_iter_count(&iter));
 		release_extracted_bvecs(bvecs, nr, FOLL_PIN, false);
 		expect_no_bvecs(test, &iter, v->flags, 2, SIZE_MAX, -EFAULT);
 		iov_iter_advance(&iter, P(2));
 		expect_no_bvecs(test, &iter, v->flags, 2, SIZE_MAX, 0);
+	}
+}
+
+/* Address and length of each segment, against a mask of the bits that must be 0 */
+static void bvecs_alignment(struct kunit *test)
+{
+	static const struct {
+		struct segment seg[2];
+		ssize_t result;
+	} *c, cases[] = {
+		{ { { 0x200, 0x400 }, { P(2), 0x600 } }, 0xa00 },
+		{ { { 0x204, 0x400 }, { P(2), 0x600 } }, -EINVAL },
+		{ { { 0x200, 0x404 }, { P(2), 0x600 } }, -EINVAL },
+		{ { { 0x200, 0x400 }, { P(2) + 4, 0x600 } }, 0x400 },
+		{ { { 0x200, 0x400 }, { P(2), 0x604 } }, 0x400 },
+		/* These adjoin: together they are aligned, but not each. */
+		{ { { 0x200, 0x404 }, { 0x604, 0x1fc } }, -EINVAL },
+		{ { { 0x200, 0x400 }, { 0x600, 0x1fc } }, 0x400 },
+	};
+	struct iov_iter_kunit *k = test->priv;
+	const struct variant *v;
+	struct bio_vec bvecs[4];
+	struct iov_iter iter;
+	unsigned short nr;
+
+	memory_init(test, UBUF);
+	for (v = next_pinned_variant(NULL); v; v = next_pinned_variant(v)) {
+		const unsigned int nr_segs = v->kind == UBUF ? 1 : 2;
+
+		for (c = cases; c < cases + ARRAY_SIZE(cases); c++) {
+			ssize_t result = c->result;
+
+			if (nr_segs == 1 && result > 0)
+				result = c->seg[0].len;
+			iter_init(k, &iter, v, c->seg, nr_segs, 0);
+			nr = 0;
+			KUNIT_EXPECT_EQ_MSG(test, result,
+					    iov_iter_extract_bvecs(&iter, bvecs, SIZE_MAX,
+								   &nr, ARRAY_SIZE(bvecs),
+								   0x1ff, v->flags),
+					    "case %td", c - cases);
+			KUNIT_EXPECT_EQ_MSG(test, result > 0, nr > 0, "case %td", c - cases);
+			release_extracted_bvecs(bvecs, nr, FOLL_PIN, false);
+		}
 	}
 }
 
@@ -1208,7 +1253,8 @@ static void bvecs_untouched(struct kunit *test)
 	struct iov_iter_kunit *k = test->priv;
 	const struct variant *v;
 	struct iov_iter iter;
-	unsigned int nr, n, i;
+	unsigned short nr;
+	unsigned int n, i;
 
 	KUNIT_ASSERT_NOT_NULL(test, bvecs);
 	user_mm_init(test);
@@ -1222,8 +1268,8 @@ static void bvecs_untouched(struct kunit *test)
 		bvecs[0] = (struct bio_vec){ .bv_page = POISON_PAGE, .bv_len = 8 };
 		nr = 1;
 		KUNIT_ASSERT_EQ(test, P(PAGES),
-				iov_iter_extract_bvecs(&iter, bvecs, &nr, PAGES + 1, SIZE_MAX,
-						       v->flags));
+				iov_iter_extract_bvecs(&iter, bvecs, SIZE_MAX, &nr,
+						       PAGES + 1, 0, v->flags));
 		KUNIT_EXPECT_PTR_EQ(test, POISON_PAGE, bvecs[0].bv_page);
 		KUNIT_EXPECT_EQ(test, 8, bvecs[0].bv_len);
 		for (n = 1; n < nr; n++)
@@ -1283,7 +1329,7 @@ static void pins_exhausted(struct kunit *test)
 	const struct variant *v;
 	struct iov_iter iter;
 	struct page **pages;
-	unsigned int nr;
+	unsigned short nr;
 
 	memory_init(test, UBUF);
 	expect_exhausted(test, k->pages[1], P(1));
@@ -1299,7 +1345,8 @@ static void pins_exhausted(struct kunit *test)
 		iter_init(k, &iter, v, &(struct segment){ 8, P(4) }, 1, 0);
 		nr = 0;
 		KUNIT_EXPECT_EQ(test, P(2) - 8,
-				iov_iter_extract_bvecs(&iter, bvecs, &nr, 4, SIZE_MAX, v->flags));
+				iov_iter_extract_bvecs(&iter, bvecs, SIZE_MAX, &nr, 4, 0,
+						       v->flags));
 		release_extracted_bvecs(bvecs, nr, FOLL_PIN, false);
 		page_ref_sub(k->pages[2], INT_MAX / 2);
 	}
@@ -1313,7 +1360,7 @@ static void bvecs_during_fork(struct kunit *test)
 	int n, refs[NR_PAGES];
 	const struct variant *v;
 	struct iov_iter iter;
-	unsigned int nr;
+	unsigned short nr;
 
 	memory_init(test, UBUF);
 	refs_read(k, refs);
@@ -1324,8 +1371,8 @@ static void bvecs_during_fork(struct kunit *test)
 		raw_write_seqcount_begin(&current->mm->write_protect_seq);
 		mmap_write_unlock(current->mm);
 		KUNIT_EXPECT_EQ(test, MEMORY_SIZE,
-				iov_iter_extract_bvecs(&iter, bvecs, &nr, NR_PAGES, SIZE_MAX,
-						       v->flags));
+				iov_iter_extract_bvecs(&iter, bvecs, SIZE_MAX, &nr, NR_PAGES,
+						       0, v->flags));
 		mmap_write_lock(current->mm);
 		raw_write_seqcount_end(&current->mm->write_protect_seq);
 		mmap_write_unlock(current->mm);
@@ -1497,7 +1544,7 @@ static void thp_pins_exhausted(struct kunit *test)
 
 /* Extract from the huge page, into what may be a table with entries already */
 static void expect_thp_bvecs(struct kunit *test, const struct variant *v, size_t start,
-			     size_t len, struct bio_vec *bvecs, unsigned int *nr,
+			     size_t len, struct bio_vec *bvecs, unsigned short *nr,
 			     unsigned int max_bvecs, unsigned int expected_nr)
 {
 	struct iov_iter_kunit *k = test->priv;
@@ -1505,7 +1552,8 @@ static void expect_thp_bvecs(struct kunit *test, const struct variant *v, size_t
 
 	iter_init(k, &iter, v, &(struct segment){ start, len }, 1, 0);
 	KUNIT_EXPECT_EQ(test, expected_nr ? (ssize_t)len : 0,
-			iov_iter_extract_bvecs(&iter, bvecs, nr, max_bvecs, SIZE_MAX, v->flags));
+			iov_iter_extract_bvecs(&iter, bvecs, SIZE_MAX, nr, max_bvecs, 0,
+					       v->flags));
 	KUNIT_EXPECT_EQ(test, expected_nr ? 0 : len, iov_iter_count(&iter));
 	if (expected_nr)
 		KUNIT_EXPECT_EQ(test, expected_nr, *nr);
@@ -1537,7 +1585,7 @@ static void bvecs_thp(struct kunit *test)
 	const struct variant *v;
 	struct page *head;
 	int refs, pins;
-	unsigned int nr;
+	unsigned short nr;
 
 	head = map_thp(test);
 	for (v = next_pinned_variant(NULL); v; v = next_pinned_variant(v)) {
@@ -2098,6 +2146,7 @@ static struct kunit_case iov_iter_kunit_cases[] = {
 	KUNIT_CASE_PARAM(extract_bvecs, bvecs_param_next),
 	KUNIT_CASE(bvecs_reject),
 	KUNIT_CASE(bvecs_limits),
+	KUNIT_CASE(bvecs_alignment),
 	KUNIT_CASE(bvecs_untouched),
 	KUNIT_CASE(bvecs_during_fork),
 	KUNIT_CASE(pins_exhausted),

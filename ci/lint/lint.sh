@@ -11,8 +11,11 @@ checkout() {
 	if [ ! -d "$src" ]; then
 		space 3000 "$OUT"
 		mkdir -p "$OUT/lint"
-		cp -al "$TREE" "$src"
-		rm -rf "$src/.git"
+		rm -rf "$src.tmp"
+		cp -al "$TREE" "$src.tmp"
+		rm -rf "$src.tmp/.git"
+		cp "$TREE/.git/source" "$OUT/lint/source"
+		mv "$src.tmp" "$src"
 	fi
 	for f in $({ g ls-tree -r --name-only base && g ls-tree -r --name-only HEAD; } | sort -u); do
 		if ! g cat-file -e "$1:$f" 2>/dev/null; then
@@ -25,7 +28,7 @@ checkout() {
 }
 # objects of the touched files, and of some users of the touched headers
 objects() {
-	g ls-tree -r --name-only "$1" | sed -n 's/^\(lib\|mm\|block\|fs\|crypto\|net\|drivers\)\(.*\)\.c$/\1\2.o/p'
+	g ls-tree -r --name-only "$1" | sed -n 's/^\(lib\|mm\|block\|fs\|crypto\|net\|drivers\|kernel\)\(.*\)\.c$/\1\2.o/p'
 	printf '%s\n' block/fops.o fs/zonefs/file.o fs/splice.o fs/xfs/xfs_bio_io.o
 }
 # including HEADER BUILD-DIR: the objects there that include it
@@ -33,4 +36,4 @@ including() {
 	(cd "$2" && grep -rlE --include='.*.o.cmd' "[ /]$1( |$)" . |
 		sed -E 's,^\./(.*/)?\.([^/]*)\.o\.cmd$,\1\2.o,') || true
 }
-warnings() { sed -n -E 's/^(.*\/linux\/)?((lib|mm|block|fs|crypto|net|drivers|include)\/[^:]*):[0-9]+:([0-9]+:)? *(warning|error): /\2: /p' "$1" | sort; }
+warnings() { sed -n -E 's/^(.*\/linux\/)?((lib|mm|block|fs|crypto|net|drivers|kernel|include)\/[^:]*):[0-9]+:([0-9]+:)? *(warning|error): /\2: /p' "$1" | sort; }
