@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests for what network filesystems make of an iterator.
+ * KUnit tests for the functions by which network filesystems extract an iterator.
  *
  * Run on x86_64 under QEMU, or without --arch on UML, with FSCACHE or a filesystem
  * that uses netfs, by
@@ -23,7 +23,7 @@
 #include <linux/swap.h>
 #include <linux/uio.h>
 
-#define NR_PAGES	6		/* of the memory that the iterators are about */
+#define NR_PAGES	6		/* of the memory of the iterators */
 #define HOLE		4		/* this page of user memory is not mapped */
 #define MAX_SEGS	4
 #define MAX_ENTS	8
@@ -234,7 +234,7 @@ static void expect_entry(struct kunit *test, const struct row *row, unsigned int
 	KUNIT_EXPECT_EQ_MSG(test, row->ent[e].len, len, "entry %u", e);
 }
 
-/* What a user's pages are told when they are released: @dirty, if they were clean */
+/* Pages of a user that were clean are dirty after a release with @dirty */
 static void clear_dirty(struct kunit *test)
 {
 	struct netfs_iterator_kunit *k = test->priv;
@@ -290,7 +290,7 @@ static void user_iter(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, xi.bv);
 	expect_dirty(test, p->row, p->variant->direction == ITER_DEST);
 	expect_held(test, p->row, 0, 0);
-	/* Nothing is given back twice. */
+	/* A second release gives nothing back. */
 	netfs_release_extracted_iter(&xi, false);
 	expect_held(test, p->row, 0, 0);
 }
