@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # The only entry: "make help" lists the targets.  What each does is in ci/.
 
-export LINUX BASE_VERSION OUT JOBS VS SERIES FORCE TOPIC
+export LINUX BASE_VERSION OUT JOBS VS SERIES FORCE TOPIC ONLY
 
 .PHONY: help demo check check-full lint kunit selftest bench series topic check-topics bisect
 .PHONY: tree refresh kernel fetch clean
@@ -80,4 +80,5 @@ clean:
 #: OUT=DIR                          build there instead of in out/
 #: JOBS=N                           compile N files at a time
 #: CCACHE_DIR=DIR                   compile by way of ccache, whose cache is in DIR
+#: ONLY=PATTERN                     of selftest and kunit, run only what has such a name
 #: KCC=clang                        compile the kernels by another compiler than gcc
