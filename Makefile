@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # "make help" lists the targets.  Each of them is a script in ci/.
 
-export LINUX BASE_VERSION OUT JOBS VS SERIES FORCE TOPIC JUNIT FLAVOUR CONFIG TOPICS DEBUG_INFO
+export LINUX BASE_VERSION OUT JOBS VS SERIES FORCE TOPIC JUNIT FLAVOUR CONFIG TOPICS DEBUG_INFO ONLY
 
 .PHONY: help demo check check-full lint kunit selftest bench results series topic check-topics bisect
 .PHONY: tree refresh kernel fetch bases deb clean
@@ -92,5 +92,6 @@ clean:
 #: OUT=DIR                          build there instead of in out/
 #: JOBS=N                           compile N files at a time
 #: CCACHE_DIR=DIR                   compile by way of ccache, whose cache is in DIR
+#: ONLY=PATTERN                     of selftest and kunit, run only what has such a name
 #: JUNIT=FILE                       make check also writes its results as JUnit XML
 #: KCC=clang                        compile the kernels by another compiler than gcc

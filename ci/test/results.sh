@@ -24,6 +24,25 @@ failures() { grep -E '^ +not ok ' "$LOGS/selftest-$1.tap.log" || true; }
 ended() { wait "${booted[$1]}" || wrong "$1" "the guest did not end well"; }
 wrong() { printf 'selftest: %s: %s\n' "$1" "$2" >&2; bad=1; }
 
+# again NAME: how its failures are had again, alone
+again() {
+	failures "$1" | sed -E "s/^ +not ok [0-9]+ //; s/ # .*//; s/'/?/g; s/.*/to repeat it alone: make selftest ONLY='&'/"
+}
+
+# never_ran PROGRAM...: no target that the table has, and these programs tried, may have
+# nothing but skips.  The table gives a reason where that cannot be otherwise.
+never_ran() {
+	local program target taps=()
+	for program; do taps+=("$LOGS/selftest-$ours-${program%%:*}.tap.log"); done
+	[ ${#taps[@]} != 0 ] || return 0
+	while read -r target; do
+		grep -qE "^ +(not )?ok [0-9]+ $target " "${taps[@]}" 2>/dev/null || continue
+		grep -E "^ +(not )?ok [0-9]+ $target " "${taps[@]}" | grep -qv '# SKIP ' ||
+			wrong "$target" "a target that never ran: $(grep -hE "^ +ok [0-9]+ $target " \
+				"${taps[@]}" | sed -n '1s/.*# SKIP //p')"
+	done < <("$ROOT/ci/guest/targets" name "$TREE/tools/testing/selftests/iov_iter")
+}
+
 stock() {	# stock|mainline PROGRAM
 	local name=$1-${2%%:*}
 	ended "$name"
@@ -51,6 +70,7 @@ ours() {	# PROGRAM
 	  "$(grep -cE '^ +1\.\.[0-9]' "$LOGS/selftest-$name.tap.log")" ] || wrong "$name" "a program has no plan"
 	if ! parse "$name"; then
 		failures "$name" >&2
+		again "$name" >&2
 		wrong "$name" "kunit.py parse says no, see $LOGS/selftest-$name.kunit.log"
 	fi
 	"$ROOT/ci/test/dmesg-scan" "$LOGS/selftest-$name.console.log" || wrong "$name" "the kernel complains"

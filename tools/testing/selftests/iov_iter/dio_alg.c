@@ -25,15 +25,18 @@
 #include <nettle/gcm.h>
 #include <nettle/sha2.h>
 
-#include "dio_lib.h"
-#include "dio_pcrypt.h"
+#include "lib/cases.h"
+#include "lib/disk.h"
+#include "lib/memory.h"
+#include "lib/pcrypt.h"
+#include "lib/pins.h"
+#include "lib/result.h"
 
 #define MAX_LENGTH	(256 * 1024UL)
 #define LARGE_LENGTH	(16 * DIO_MIB)	/* of a hash */
 #define QUEUE_LENGTH	(128 * 1024UL)	/* what a cipher takes before it is read */
 #define ASSOC_LENGTH	20UL
 #define TAG_LENGTH	16UL
-#define UNTOUCHED	0xa5
 #define FORKS		50
 
 enum algorithm {
@@ -58,40 +61,6 @@ static const unsigned char iv[16] = "fedcba987654321";	/* GCM: the first 12 */
 
 static unsigned char *plain;	/* LARGE_LENGTH of data, page aligned */
 static unsigned char *cipher;	/* MAX_LENGTH of what nettle makes of it */
-static char problem[160];
-
-#define because(...) (snprintf(problem, sizeof(problem), __VA_ARGS__), problem)
-
-static void result(const char *name, const char *wrong)
-{
-	char full[96];
-
-	snprintf(full, sizeof(full), "alg %s", name);
-	dio_result(full, wrong ? wrong : dio_pins_problem(false));
-}
-
-static const char *not_result(ssize_t n, ssize_t want)
-{
-	if (n < 0)
-		n = -errno;
-	if (n == want)
-		return NULL;
-	if (n < 0)
-		return because("%s, expected %zd", strerror(-n), want);
-	return because("%zd, expected %zd", n, want);
-}
-
-static const char *differ(const unsigned char *got, const unsigned char *want, size_t length)
-{
-	size_t i;
-
-	if (!memcmp(got, want, length))
-		return NULL;
-	for (i = 0; got[i] == want[i]; i++)
-		;
-	return because("byte %zu of %zu is %02x instead of %02x", i, length, got[i], want[i]);
-}
-
 /* The socket that the algorithm is chosen with, or a negative errno */
 static int bind_algorithm(enum algorithm a)
 {
@@ -201,11 +170,11 @@ static const char *digest_differs(int fd, const void *data, size_t length)
 	sha256_init(&context);
 	sha256_update(&context, length, data);
 	sha256_digest(&context, sizeof(want), want);
-	wrong = not_result(read(fd, got, sizeof(got)), sizeof(got));
-	return wrong ? wrong : differ(got, want, sizeof(got));
+	wrong = dio_count(read(fd, got, sizeof(got)), sizeof(got));
+	return wrong ? wrong : dio_differ(got, want, sizeof(got));
 }
 
-static void test_hash_lengths(void)
+static const char *test_hash_lengths(unsigned int unused)
 {
 	static const size_t lengths[] = {
 		0, 1, 511, 4096, 4097, 65536, 65537, DIO_MIB + 3, LARGE_LENGTH - 4096,
@@ -216,16 +185,16 @@ static void test_hash_lengths(void)
 
 	for (i = 0; i < ARRAY_SIZE(lengths) && !wrong; i++) {
 		for (offset = 0; offset < 3 && !wrong; offset++) {
-			wrong = not_result(send(fd, plain + offset, lengths[i], 0), lengths[i]);
+			wrong = dio_count(send(fd, plain + offset, lengths[i], 0), lengths[i]);
 			if (!wrong)
 				wrong = digest_differs(fd, plain + offset, lengths[i]);
 		}
 	}
 	close(fd);
-	result("sha256, one send", wrong);
+	return wrong;
 }
 
-static void test_hash_chained(void)
+static const char *test_hash_chained(unsigned int unused)
 {
 	const size_t pieces[] = { 1, 4095, 4096, 0, 8192, 100, 70000, 3 };
 	int fd = open_algorithm(SHA256_HASH);
@@ -234,17 +203,17 @@ static void test_hash_chained(void)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(pieces) && !wrong; i++) {
-		wrong = not_result(send(fd, plain + done, pieces[i],
-					i + 1 < ARRAY_SIZE(pieces) ? MSG_MORE : 0), pieces[i]);
+		wrong = dio_count(send(fd, plain + done, pieces[i],
+				       i + 1 < ARRAY_SIZE(pieces) ? MSG_MORE : 0), pieces[i]);
 		done += pieces[i];
 	}
 	if (!wrong)
 		wrong = digest_differs(fd, plain, done);
 	close(fd);
-	result("sha256, chained", wrong);
+	return wrong;
 }
 
-static void test_hash_segments(void)
+static const char *test_hash_segments(unsigned int unused)
 {
 	struct iovec iov[] = {
 		{ plain, 1 }, { plain + 1, 0 }, { plain + 1, 4095 }, { plain + 4096, 4096 },
@@ -254,68 +223,98 @@ static void test_hash_segments(void)
 	int fd = open_algorithm(SHA256_HASH);
 	const char *wrong;
 
-	wrong = not_result(sendmsg(fd, &msg, 0), 108199);
+	wrong = dio_count(sendmsg(fd, &msg, 0), 108199);
 	if (!wrong)
 		wrong = digest_differs(fd, plain, 108199);
 	close(fd);
-	result("sha256, several segments", wrong);
+	return wrong;
 }
 
-static void test_hash_memory(void)
+static const char *test_hash_read_only(unsigned int unused)
+{
+	size_t length = 8 * dio_page_size;
+	unsigned char *mem = dio_map(length, dio_page_size, false);
+	int fd = open_algorithm(SHA256_HASH);
+	const char *wrong;
+
+	memcpy(mem, plain, length);
+	mprotect(mem, length, PROT_READ);
+	wrong = dio_count(send(fd, mem + 1, length - 1, 0), length - 1);
+	if (!wrong)
+		wrong = digest_differs(fd, plain + 1, length - 1);
+	munmap(mem, length);
+	close(fd);
+	return wrong;
+}
+
+static const char *test_hash_ends(unsigned int unused)
 {
 	size_t half = 4 * dio_page_size;
 	unsigned char *mem = dio_map(2 * half, dio_page_size, false);
 	int fd = open_algorithm(SHA256_HASH);
 	const char *wrong;
 
-	memcpy(mem, plain, 2 * half);
-	mprotect(mem, 2 * half, PROT_READ);
-	wrong = not_result(send(fd, mem + 1, 2 * half - 1, 0), 2 * half - 1);
-	if (!wrong)
-		wrong = digest_differs(fd, plain + 1, 2 * half - 1);
-	result("sha256 of read-only memory", wrong);
-
+	memcpy(mem, plain, half);
 	munmap(mem + half, half);
-	result("sha256 of memory that ends",
-	       not_result(send(fd, mem + 1, 2 * half - 1, 0), half - 1));
+	wrong = dio_count(send(fd, mem + 1, 2 * half - 1, 0), half - 1);
 	munmap(mem, half);
-	wrong = not_result(send(fd, mem, half, 0), -EFAULT);
+	close(fd);
+	return wrong;
+}
+
+static const char *test_hash_unmapped(unsigned int unused)
+{
+	size_t length = 4 * dio_page_size;
+	unsigned char *mem = dio_map(length, dio_page_size, false);
+	int fd = open_algorithm(SHA256_HASH);
+	const char *wrong;
+
+	munmap(mem, length);
+	wrong = dio_count(send(fd, mem, length, 0), -EFAULT);
 	/* And the socket is as new. */
 	if (!wrong)
-		wrong = not_result(send(fd, plain, 10, 0), 10);
+		wrong = dio_count(send(fd, plain, 10, 0), 10);
 	if (!wrong)
 		wrong = digest_differs(fd, plain, 10);
 	close(fd);
-	result("sha256 of unmapped memory", wrong);
+	return wrong;
 }
 
 /* Pages of a pipe, and of a file: they are handed on by reference. */
-static void test_hash_pages(void)
+static const char *test_hash_pipe(unsigned int unused)
 {
-	int fd = open_algorithm(SHA256_HASH), file, fds[2];
-	size_t piped = 8 * dio_page_size, length = 100000;
+	int fd = open_algorithm(SHA256_HASH), fds[2];
+	size_t length = 8 * dio_page_size;
 	const char *wrong;
 
 	if (pipe2(fds, O_CLOEXEC))
 		dio_die("pipe: %s\n", strerror(errno));
-	wrong = not_result(write(fds[1], plain, piped), piped);
+	wrong = dio_count(write(fds[1], plain, length), length);
 	if (!wrong)
-		wrong = not_result(splice(fds[0], NULL, fd, NULL, piped, 0), piped);
+		wrong = dio_count(splice(fds[0], NULL, fd, NULL, length, 0), length);
 	if (!wrong)
-		wrong = digest_differs(fd, plain, piped);
+		wrong = digest_differs(fd, plain, length);
 	close(fds[0]);
 	close(fds[1]);
-	result("sha256 of a pipe", wrong);
+	close(fd);
+	return wrong;
+}
+
+static const char *test_hash_file(unsigned int unused)
+{
+	int fd = open_algorithm(SHA256_HASH), file;
+	size_t length = 100000;
+	const char *wrong;
 
 	file = memfd_create("dio_alg", MFD_CLOEXEC);
 	if (file < 0 || write(file, plain, length) != length || lseek(file, 0, SEEK_SET))
 		dio_die("memfd: %s\n", strerror(errno));
-	wrong = not_result(sendfile(fd, file, NULL, length), length);
+	wrong = dio_count(sendfile(fd, file, NULL, length), length);
 	if (!wrong)
 		wrong = digest_differs(fd, plain, length);
 	close(file);
 	close(fd);
-	result("sha256 of a file", wrong);
+	return wrong;
 }
 
 /*
@@ -344,33 +343,42 @@ static const char *convert(enum algorithm a, bool encrypt, size_t length, size_t
 
 	size = (offset + out + 2 * dio_page_size - 1) & ~(dio_page_size - 1);
 	mem = dio_map(size, dio_page_size, false);
-	memset(mem, UNTOUCHED, size);
+	memset(mem, DIO_UNTOUCHED, size);
 	for (done = 0; done < length && !wrong; done += n) {
 		n = length - done < piece ? length - done : piece;
-		wrong = not_result(feed(fd, a, encrypt, from + done, n, !done,
-					done + n < length), n);
+		wrong = dio_count(feed(fd, a, encrypt, from + done, n, !done,
+				       done + n < length), n);
 	}
 	if (!wrong)
-		wrong = not_result(read(fd, mem + offset, out), out);
+		wrong = dio_count(read(fd, mem + offset, out), out);
 	if (!wrong)
-		wrong = differ(mem + offset, want, out);
+		wrong = dio_differ(mem + offset, want, out);
 	for (n = 0; n < size && !wrong; n++)
-		if ((n < offset || n >= offset + out) && mem[n] != UNTOUCHED)
+		if ((n < offset || n >= offset + out) && mem[n] != DIO_UNTOUCHED)
 			wrong = "bytes around what was read were written to";
 	munmap(mem, size);
 	close(fd);
 	return wrong;
 }
 
-static void test_cipher(enum algorithm a, bool encrypt)
+static void label_cipher(char *name, size_t size, unsigned int i)
 {
+	snprintf(name, size, "%s, %s", algorithms[CBC + i / 2].name,
+		 i & 1 ? "encrypt" : "decrypt");
+}
+
+static const char *test_cipher(unsigned int i_case)
+{
+	enum algorithm a = CBC + i_case / 2;
+	bool encrypt = i_case & 1;
 	static const size_t lengths[] = { 32, 4096, 4112, 65536, QUEUE_LENGTH - 64 };
 	const size_t offsets[] = { 0, 1, dio_page_size - 1 };
 	const char *wrong = NULL;
 	unsigned int i, k;
 	size_t length;
-	char name[64];
 
+	if (a == PCRYPT && dio_pcrypt_start())
+		return dio_skip(dio_pcrypt_start());
 	for (i = 0; i < ARRAY_SIZE(lengths) && !wrong; i++) {
 		length = lengths[i];
 		if (a == CBC) {
@@ -385,13 +393,11 @@ static void test_cipher(enum algorithm a, bool encrypt)
 		if (!wrong)
 			wrong = convert(a, encrypt, length, 1000, 16);
 	}
-	snprintf(name, sizeof(name), "%s, %s", algorithms[a].name,
-		 encrypt ? "encrypt" : "decrypt");
-	result(name, wrong);
+	return wrong;
 }
 
 /* What is sent at once is read in parts, each by several segments. */
-static void test_parts(void)
+static const char *test_parts(unsigned int unused)
 {
 	unsigned char *mem = dio_map(MAX_LENGTH, dio_page_size, false);
 	int fd = open_algorithm(CBC);
@@ -399,47 +405,56 @@ static void test_parts(void)
 	const char *wrong;
 
 	expect_cbc(length);
-	memset(mem, UNTOUCHED, MAX_LENGTH);
-	wrong = not_result(feed(fd, CBC, true, plain, length, true, false), length);
+	memset(mem, DIO_UNTOUCHED, MAX_LENGTH);
+	wrong = dio_count(feed(fd, CBC, true, plain, length, true, false), length);
 	for (done = 0; done < length && !wrong; done += 16384) {
 		struct iovec iov[] = {
 			{ mem + done, 5 }, { mem + done + 5, 0 }, { mem + done + 5, 4091 },
 			{ mem + done + 4096, 8192 }, { mem + done + 12288, 4096 },
 		};
 
-		wrong = not_result(readv(fd, iov, ARRAY_SIZE(iov)), 16384);
+		wrong = dio_count(readv(fd, iov, ARRAY_SIZE(iov)), 16384);
 	}
 	if (!wrong)
-		wrong = differ(mem, cipher, length);
+		wrong = dio_differ(mem, cipher, length);
 	munmap(mem, MAX_LENGTH);
 	close(fd);
-	result("cbc(aes), several segments", wrong);
+	return wrong;
 }
 
 /*
  * A read that fails takes nothing: the data is there for the next one.  What was
  * pinned before the memory ended is to be released.
  */
-static void test_cipher_memory(enum algorithm a)
+static void test_cipher_memory(unsigned int a)
 {
 	size_t half = 4 * dio_page_size, length = 2 * half - 64, out;
-	unsigned char *mem = dio_map(2 * half, dio_page_size, false);
-	unsigned char *good = dio_map(2 * half, dio_page_size, false);
-	static const char * const names[] = { "read-only memory", "memory that ends",
-					      "two segments, the second read-only" };
-	int fd = open_algorithm(a);
+	static const char * const cases[] = { " into read-only memory", " into memory that ends",
+					      " into two segments, the second read-only",
+					      ", read again after these" };
+	unsigned char *mem, *good;
 	const char *wrong;
-	char name[80];
+	char names[4][80];
 	unsigned int i;
+	int fd;
 
+	for (i = 0; i < 4; i++) {
+		snprintf(names[i], sizeof(names[i]), "%s%s", algorithms[a].name, cases[i]);
+		dio_lists_one(names[i]);
+	}
+	if (dio_results.dry)
+		return;
+	mem = dio_map(2 * half, dio_page_size, false);
+	good = dio_map(2 * half, dio_page_size, false);
+	fd = open_algorithm(a);
 	if (a == CBC)
 		expect_cbc(length);
 	else
 		expect_gcm(length);
 	out = out_length(a, true, length);
-	memset(mem, UNTOUCHED, 2 * half);
-	wrong = not_result(feed(fd, a, true, plain, length, true, false), length);
-	for (i = 0; i < ARRAY_SIZE(names); i++) {
+	memset(mem, DIO_UNTOUCHED, 2 * half);
+	wrong = dio_count(feed(fd, a, true, plain, length, true, false), length);
+	for (i = 0; i < 3; i++) {
 		struct iovec iov[] = { { good, half }, { mem + half, half } };
 
 		if (i == 0)
@@ -447,28 +462,26 @@ static void test_cipher_memory(enum algorithm a)
 		else
 			munmap(mem + half, half);
 		if (!wrong && i < 2)
-			wrong = not_result(read(fd, mem + 1, out), -EFAULT);
+			wrong = dio_count(read(fd, mem + 1, out), -EFAULT);
 		else if (!wrong)
-			wrong = not_result(readv(fd, iov, 2), -EFAULT);
-		if (!wrong && (mem[0] != UNTOUCHED || mem[half - 1] != UNTOUCHED))
+			wrong = dio_count(readv(fd, iov, 2), -EFAULT);
+		if (!wrong && (mem[0] != DIO_UNTOUCHED || mem[half - 1] != DIO_UNTOUCHED))
 			wrong = "memory was written to";
-		snprintf(name, sizeof(name), "%s into %s", algorithms[a].name, names[i]);
-		result(name, wrong);
+		dio_report(names[i], wrong);
 		if (i == 0)
 			mprotect(mem, 2 * half, PROT_READ | PROT_WRITE);
 	}
 	if (!wrong)
-		wrong = not_result(read(fd, good, out), out);
+		wrong = dio_count(read(fd, good, out), out);
 	if (!wrong)
-		wrong = differ(good, cipher, out);
+		wrong = dio_differ(good, cipher, out);
 	munmap(mem, half);
 	munmap(good, 2 * half);
 	close(fd);
-	snprintf(name, sizeof(name), "%s, read again after these", algorithms[a].name);
-	result(name, wrong);
+	dio_report(names[3], wrong);
 }
 
-static void test_forged(void)
+static const char *test_forged(unsigned int unused)
 {
 	unsigned char *mem = dio_map(MAX_LENGTH, dio_page_size, false);
 	int fd = open_algorithm(GCM);
@@ -477,17 +490,17 @@ static void test_forged(void)
 
 	expect_gcm(length);
 	cipher[length] ^= 1;
-	wrong = not_result(feed(fd, GCM, false, cipher, length + TAG_LENGTH, true, false),
-			   length + TAG_LENGTH);
+	wrong = dio_count(feed(fd, GCM, false, cipher, length + TAG_LENGTH, true, false),
+			  length + TAG_LENGTH);
 	if (!wrong)
-		wrong = not_result(read(fd, mem, length), -EBADMSG);
+		wrong = dio_count(read(fd, mem, length), -EBADMSG);
 	munmap(mem, MAX_LENGTH);
 	close(fd);
-	result("gcm(aes), a forged tag", wrong);
+	return wrong;
 }
 
 /* By the path that need not wait, though this cipher is done when it returns */
-static void test_aio(void)
+static const char *test_aio(unsigned int unused)
 {
 	unsigned char *mem = dio_map(MAX_LENGTH, dio_page_size, false);
 	struct iocb iocb, *list = &iocb;
@@ -501,21 +514,21 @@ static void test_aio(void)
 	if (io_setup(1, &aio))
 		dio_die("io_setup: %s\n", strerror(errno));
 	for (i = 0; i < 20 && !wrong; i++) {
-		memset(mem, UNTOUCHED, MAX_LENGTH);
-		wrong = not_result(feed(fd, GCM, true, plain, length, true, false), length);
+		memset(mem, DIO_UNTOUCHED, MAX_LENGTH);
+		wrong = dio_count(feed(fd, GCM, true, plain, length, true, false), length);
 		io_prep_pread(&iocb, fd, mem + 512, length + TAG_LENGTH, 0);
 		if (io_submit(aio, 1, &list) != 1 ||
 		    io_getevents(aio, 1, 1, &event, NULL) != 1)
 			dio_die("aio: %s\n", strerror(errno));
 		if (!wrong && event.res != length + TAG_LENGTH)
-			wrong = because("the read gave %ld", (long)event.res);
+			wrong = dio_because("the read gave %ld", (long)event.res);
 		if (!wrong)
-			wrong = differ(mem + 512, cipher, length + TAG_LENGTH);
+			wrong = dio_differ(mem + 512, cipher, length + TAG_LENGTH);
 	}
 	io_destroy(aio);
 	munmap(mem, MAX_LENGTH);
 	close(fd);
-	result("gcm(aes), aio", wrong);
+	return wrong;
 }
 
 /* One thread decrypts, this one forks and stores around what is read. */
@@ -536,7 +549,7 @@ static void *reader_thread(void *arg)
 	return NULL;
 }
 
-static void test_fork(void)
+static const char *test_fork(unsigned int unused)
 {
 	size_t length = QUEUE_LENGTH - 1024;
 	unsigned char *mem = dio_map(MAX_LENGTH, dio_page_size, false);
@@ -548,10 +561,10 @@ static void test_fork(void)
 
 	expect_cbc(length);
 	for (i = 0; i < FORKS && !wrong; i++) {
-		memset(mem, UNTOUCHED, MAX_LENGTH);
+		memset(mem, DIO_UNTOUCHED, MAX_LENGTH);
 		r.fd = open_algorithm(CBC);
 		r.done = false;
-		wrong = not_result(feed(r.fd, CBC, false, cipher, length, true, false), length);
+		wrong = dio_count(feed(r.fd, CBC, false, cipher, length, true, false), length);
 		if (pthread_create(&thread, NULL, reader_thread, &r))
 			dio_die("no thread\n");
 		do {
@@ -565,76 +578,79 @@ static void test_fork(void)
 		} while (!r.done);
 		pthread_join(thread, NULL);
 		if (!wrong && r.n != length)
-			wrong = because("%zd bytes were read", r.n);
+			wrong = dio_because("%zd bytes were read", r.n);
 		if (!wrong)
-			wrong = differ(r.mem, plain, length);
+			wrong = dio_differ(r.mem, plain, length);
 		close(r.fd);
 	}
 	munmap(mem, MAX_LENGTH);
-	result("cbc(aes), fork() and stores during reads", wrong);
+	return wrong;
 }
 
 /*
  * 3. Are there pins?
  */
-static void test_pins(enum algorithm a)
+static void label_pins(char *name, size_t size, unsigned int a)
 {
-	unsigned long long before = dio_pins_acquired(), taken;
+	snprintf(name, size, "%s pins what it %s", algorithms[a].name,
+		 a == SHA256_HASH ? "reads" : "writes to");
+}
+
+static const char *test_pins(unsigned int a)
+{
+	unsigned long long before = dio_pins_acquired();
 	size_t pages = 8, length = pages * dio_page_size;
 	unsigned char *mem = dio_map(length, dio_page_size, false);
 	int fd = open_algorithm(a);
 	const char *wrong = NULL;
-	char name[64];
 
 	memset(mem, 0, length);
 	if (a == SHA256_HASH)
-		wrong = not_result(send(fd, mem, length, 0), length);
+		wrong = dio_count(send(fd, mem, length, 0), length);
 	else
-		wrong = not_result(feed(fd, a, true, plain, length - (a == CBC ? 0 : TAG_LENGTH),
-					true, false), length - (a == CBC ? 0 : TAG_LENGTH));
+		wrong = dio_count(feed(fd, a, true, plain, length - (a == CBC ? 0 : TAG_LENGTH),
+				       true, false), length - (a == CBC ? 0 : TAG_LENGTH));
 	if (!wrong && a != SHA256_HASH)
-		wrong = not_result(read(fd, mem, length), length);
-	taken = dio_pins_acquired() - before;
-	if (!wrong && taken != pages)
-		wrong = because("%llu pins were taken of %zu pages", taken, pages);
+		wrong = dio_count(read(fd, mem, length), length);
+	if (!wrong)
+		wrong = dio_pins_taken(before, pages);
 	close(fd);
 	munmap(mem, length);
-	snprintf(name, sizeof(name), "%s pins what it %s", algorithms[a].name,
-		 a == SHA256_HASH ? "reads" : "writes to");
-	result(name, wrong);
+	return wrong;
 }
 
 /* The operation writes to what read() is given, and a hash reads what send() is given. */
-static void test_dirty(enum algorithm a)
+static void label_dirty(char *name, size_t size, unsigned int a)
+{
+	snprintf(name, size, "%s %s", algorithms[a].name, a == SHA256_HASH ?
+		 "leaves clean what it reads" : "marks dirty what it writes to");
+}
+
+static const char *test_dirty(unsigned int a)
 {
 	size_t length = 8 * dio_page_size, fed = length - (a == GCM ? TAG_LENGTH : 0);
 	unsigned char *mem = dio_map_clean(length);
 	int fd = open_algorithm(a);
 	const char *wrong;
-	char name[64];
 
 	if (a == SHA256_HASH) {
-		wrong = not_result(send(fd, mem, length, 0), length);
+		wrong = dio_count(send(fd, mem, length, 0), length);
 	} else {
-		wrong = not_result(feed(fd, a, true, plain, fed, true, false), fed);
+		wrong = dio_count(feed(fd, a, true, plain, fed, true, false), fed);
 		if (!wrong)
-			wrong = not_result(read(fd, mem, length), length);
+			wrong = dio_count(read(fd, mem, length), length);
 	}
 	if (!wrong)
 		wrong = dio_dirty_problem(mem, a == SHA256_HASH ? 0 : length);
 	close(fd);
 	munmap(mem, length);
-	snprintf(name, sizeof(name), "%s %s", algorithms[a].name, a == SHA256_HASH ?
-		 "leaves clean what it reads" : "marks dirty what it writes to");
-	result(name, wrong);
+	return wrong;
 }
 
 /*
  * 4. A cipher that is asynchronous: an aio returns before it is done, and what it has
  * written to is let go of later, not by whoever has called.
  */
-static const char *no_file;	/* why */
-
 struct aio {
 	io_context_t context;
 	int fd;
@@ -655,8 +671,8 @@ static const char *aio_hold(struct aio *aio, bool encrypt, size_t length, void *
 	aio->fd = open_algorithm(PCRYPT);
 	if (dio_pcrypt_users() <= users)
 		dio_die("/proc/crypto does not tell who uses %s\n", dio_pcrypt_name());
-	wrong = not_result(feed(aio->fd, PCRYPT, encrypt, encrypt ? plain : cipher, length, true,
-				false), length);
+	wrong = dio_count(feed(aio->fd, PCRYPT, encrypt, encrypt ? plain : cipher, length, true,
+			       false), length);
 	io_prep_pread(&iocb, aio->fd, to, out, 0);
 	dio_pcrypt_hold();
 	if (io_submit(aio->context, 1, &list) != 1)
@@ -674,7 +690,7 @@ static const char *aio_end(struct aio *aio, ssize_t want)
 	if (io_getevents(aio->context, 1, 1, &event, NULL) != 1)
 		dio_die("io_getevents failed\n");
 	if ((long)event.res != want)
-		wrong = because("the read gave %ld, expected %zd", (long)event.res, want);
+		wrong = dio_because("the read gave %ld, expected %zd", (long)event.res, want);
 	io_destroy(aio->context);
 	if (aio->fd >= 0)
 		close(aio->fd);
@@ -696,9 +712,9 @@ static const char *async_dirty(void)
 		wrong = late;
 	/* Whoever is told that it is done may rely on it. */
 	if (!wrong && dio_dirty(mem) != out)
-		wrong = because("%zu bytes are dirty instead of %zu", dio_dirty(mem), out);
+		wrong = dio_because("%zu bytes are dirty instead of %zu", dio_dirty(mem), out);
 	if (!wrong)
-		wrong = differ(mem, cipher, out);
+		wrong = dio_differ(mem, cipher, out);
 	munmap(mem, out);
 	return wrong;
 }
@@ -711,25 +727,25 @@ static const char *async_file(void)
 	const char *wrong, *late;
 	struct aio aio;
 
-	no_file = dio_pcrypt_file_open(size, &mem);
-	if (no_file)
-		return NULL;
+	wrong = dio_pcrypt_file_open(size, &mem);
+	if (wrong)
+		return dio_skip(wrong);
 	expect_gcm(length);
 	wrong = aio_hold(&aio, true, length, mem + 512, out);
 	if (!wrong)
 		wrong = dio_pcrypt_file_write_back();
 	/* What is encrypted there is copied there first. */
-	if (!wrong && !differ(mem + 512, cipher, out))
+	if (!wrong && !dio_differ(mem + 512, cipher, out))
 		wrong = "set-up: it was not held";
 	dio_pcrypt_release();
 	late = aio_end(&aio, out);
 	if (!wrong)
 		wrong = late;
 	if (!wrong)
-		wrong = differ(mem + 512, cipher, out);
+		wrong = dio_differ(mem + 512, cipher, out);
 	dio_pcrypt_file_close(disk);
 	if (!wrong)
-		wrong = differ(disk + 512, cipher, out);
+		wrong = dio_differ(disk + 512, cipher, out);
 	munmap(disk, size);
 	return wrong;
 }
@@ -742,7 +758,7 @@ static const char *async_close(void)
 	size_t length = 60000;
 
 	expect_gcm(length);
-	memset(mem, UNTOUCHED, MAX_LENGTH);
+	memset(mem, DIO_UNTOUCHED, MAX_LENGTH);
 	wrong = aio_hold(&aio, true, length, mem + 1, length + TAG_LENGTH);
 	close(aio.fd);
 	aio.fd = -1;
@@ -751,7 +767,7 @@ static const char *async_close(void)
 	if (!wrong)
 		wrong = late;
 	if (!wrong)
-		wrong = differ(mem + 1, cipher, length + TAG_LENGTH);
+		wrong = dio_differ(mem + 1, cipher, length + TAG_LENGTH);
 	munmap(mem, MAX_LENGTH);
 	return wrong;
 }
@@ -772,82 +788,78 @@ static const char *async_forged(void)
 	return wrong ? wrong : late;
 }
 
-static void test_async(void)
-{
-	static const struct {
-		const char *name;
-		const char *(*run)(void);
-	} tests[] = {
-		{ "marks dirty what it writes to", async_dirty },
-		{ "into a file that is written back meanwhile: is on the disk", async_file },
-		{ "the socket closed meanwhile", async_close },
-		{ "a forged tag", async_forged },
-	};
-	const char *missing = dio_pcrypt_start(), *wrong;
-	char name[96];
-	size_t i;
+static const struct {
+	const char *name;
+	const char *(*run)(void);
+} async_tests[] = {
+	{ "marks dirty what it writes to", async_dirty },
+	{ "into a file that is written back meanwhile: is on the disk", async_file },
+	{ "the socket closed meanwhile", async_close },
+	{ "a forged tag", async_forged },
+};
 
-	for (i = 0; i <= 1; i++) {
-		if (!missing)
-			test_cipher(PCRYPT, i);
-		else
-			dio_result_skip(i ? "alg gcm(aes) by pcrypt, encrypt" :
-					"alg gcm(aes) by pcrypt, decrypt", missing);
-	}
-	for (i = 0; i < ARRAY_SIZE(tests); i++) {
-		snprintf(name, sizeof(name), "alg gcm(aes) by pcrypt, aio, %s", tests[i].name);
-		no_file = NULL;
-		wrong = missing ? NULL : tests[i].run();
-		if (missing || no_file)
-			dio_result_skip(name, missing ? missing : no_file);
-		else
-			result(name + strlen("alg "), wrong);
-	}
+static void label_async(char *name, size_t size, unsigned int i)
+{
+	snprintf(name, size, "%s, aio, %s", algorithms[PCRYPT].name, async_tests[i].name);
 }
 
-#define NR_RESULTS	(3 + 3 + 2 + 4 + 1 + 2 * 4 + 1 + 1 + 1 + 3 + 3 + 2 + 4 + 1)
+static const char *test_async(unsigned int i)
+{
+	return dio_pcrypt_start() ? dio_skip(dio_pcrypt_start()) : async_tests[i].run();
+}
 
-int main(void)
+static const struct dio_case cases[] = {
+	{ "sha256, one send", .test = test_hash_lengths },
+	{ "sha256, chained", .test = test_hash_chained },
+	{ "sha256, several segments", .test = test_hash_segments },
+	{ "sha256 of read-only memory", .test = test_hash_read_only },
+	{ "sha256 of memory that ends", .test = test_hash_ends },
+	{ "sha256 of unmapped memory", .test = test_hash_unmapped },
+	{ "sha256 of a pipe", .test = test_hash_pipe },
+	{ "sha256 of a file", .test = test_hash_file },
+	{ .label = label_cipher, .test = test_cipher, .nr = 4 },
+	{ "cbc(aes), several segments", .test = test_parts },
+	{ .run = test_cipher_memory, .i = CBC },
+	{ .run = test_cipher_memory, .i = GCM },
+	{ "gcm(aes), a forged tag", .test = test_forged },
+	{ "gcm(aes), aio", .test = test_aio },
+	{ "cbc(aes), fork() and stores during reads", .test = test_fork },
+	{ .label = label_pins, .test = test_pins, .i = SHA256_HASH, .nr = 3 },
+	{ .label = label_dirty, .test = test_dirty, .i = SHA256_HASH, .nr = 3 },
+	/* From here on gcm(aes) is asynchronous. */
+	{ .label = label_cipher, .test = test_cipher, .i = 4, .nr = 2 },
+	{ .label = label_async, .test = test_async, .nr = ARRAY_SIZE(async_tests) },
+};
+
+static void all_cases(void)
+{
+	dio_prefix("alg");
+	dio_cases(cases, ARRAY_SIZE(cases), NULL);
+}
+
+static void start(void)
 {
 	enum algorithm a;
-	int fd, encrypt;
 	size_t i;
+	int fd;
 
-	ksft_print_header();
 	dio_disk_init();
 	for (a = 0; a <= GCM; a++) {
 		fd = bind_algorithm(a);
 		if (fd < 0)
-			ksft_exit_skip("no %s: %s\n", algorithms[a].name, strerror(-fd));
+			dio_skip_all("no %s: %s\n", algorithms[a].name, strerror(-fd));
 		close(fd);
 	}
-	ksft_set_plan(NR_RESULTS);
 	plain = dio_map(LARGE_LENGTH, dio_page_size, false);
 	cipher = dio_map(MAX_LENGTH, dio_page_size, false);
 	dio_random_seed(1);
 	for (i = 0; i < LARGE_LENGTH; i += sizeof(unsigned long long))
 		*(unsigned long long *)(plain + i) = dio_random();
-	dio_pins_start();
+}
 
-	test_hash_lengths();
-	test_hash_chained();
-	test_hash_segments();
-	test_hash_memory();
-	test_hash_pages();
-	for (a = CBC; a <= GCM; a++)
-		for (encrypt = 0; encrypt <= 1; encrypt++)
-			test_cipher(a, encrypt);
-	test_parts();
-	test_cipher_memory(CBC);
-	test_cipher_memory(GCM);
-	test_forged();
-	test_aio();
-	test_fork();
-	for (a = SHA256_HASH; a <= GCM; a++)
-		test_pins(a);
-	for (a = SHA256_HASH; a <= GCM; a++)
-		test_dirty(a);
-	test_async();
-	dio_result("pins taken are released", dio_pins_problem(true));
-	ksft_finished();
+int main(int argc, char **argv)
+{
+	static const struct dio_program program = { .start = start, .cases = all_cases };
+
+	return dio_main(&program, argc, argv);
 }

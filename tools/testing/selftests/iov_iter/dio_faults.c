@@ -31,13 +31,19 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
-#include "dio_lib.h"
+#include "lib/cases.h"
+#include "lib/disk.h"
+#include "lib/dm.h"
+#include "lib/memory.h"
+#include "lib/pins.h"
+#include "lib/result.h"
+#include "lib/system.h"
+#include "lib/target.h"
 
 #define SECTOR		512
 #define MAX_SEGMENTS	600
 #define ARENA_SIZE	(8 * DIO_MIB)
 #define MARGIN		(64UL * 1024)	/* of the file, checked around a write */
-#define UNTOUCHED	0xa5		/* what memory holds before a read */
 #define DEFAULT_COUNT	500
 #define ALL_NTH		32		/* to here each, then one in a while */
 #define MAX_CALLS	100		/* of a server, in one I/O */
@@ -133,7 +139,6 @@ static unsigned char *marks, *zeros;	/* what reads may find in the arena */
 static const unsigned char *shadow;	/* what the arena held before */
 static unsigned char *model;		/* of the file */
 static unsigned char *scratch;
-static char problem[240];
 
 /* The target of this part cannot be read any more: a write of it took it along. */
 static bool lost;
@@ -442,11 +447,10 @@ static const char *describe(const struct io *io, ssize_t n, const char *wrong)
 	static const char * const counted[] = {
 		[NO_FAULTS] = "I/O", [NTH_FAULT] = "fault", [RANDOM_FAULTS] = "I/O" };
 
-	snprintf(problem, sizeof(problem),
-		 "%s %u: %s of %u segments of %zu%s at %lld, result %zd: %s", counted[mode], nth,
-		 operations[io->op].name, io->shape->nr, io->segment,
-		 io->shape->fresh ? ", never touched" : "", (long long)io->pos, n, wrong);
-	return problem;
+	return dio_because("%s %u: %s of %u segments of %zu%s at %lld, result %zd: %s",
+			   counted[mode], nth,
+			   operations[io->op].name, io->shape->nr, io->segment,
+			   io->shape->fresh ? ", never touched" : "", (long long)io->pos, n, wrong);
 }
 
 static unsigned char *map(size_t size)
@@ -466,7 +470,7 @@ static void buffers_open(void)
 	scratch = map(DIO_FILE_SIZE);
 	memset(zeros, 0, ARENA_SIZE);
 	memset(scratch, 0, DIO_FILE_SIZE);
-	memset(marks, UNTOUCHED, ARENA_SIZE);
+	memset(marks, DIO_UNTOUCHED, ARENA_SIZE);
 	for (i = 0; i < ARENA_SIZE; i += sizeof(long long))
 		*(unsigned long long *)(source + i) = dio_random();
 }
@@ -582,7 +586,7 @@ static void bad_close(int fd)
 	if (fd >= 0)
 		close(fd);
 	if (dio_dm_remove(&bad_dm))
-		ksft_print_msg("%s cannot be removed\n", bad_dm.path);
+		dio_print("%s cannot be removed\n", bad_dm.path);
 }
 
 /* How the I/O lies to the area of errors, and whether its start can be had */
@@ -653,19 +657,29 @@ static const char *check_place(enum place place, const struct io *io, ssize_t n)
 	return io_check(io, n);
 }
 
-static void run_place(int fd, enum operation op, enum place place)
+static int area_fd = -1;	/* of the device with an area of errors */
+
+static void run_place(unsigned int i_case)
 {
+	enum operation op = i_case / NR_PLACES;
+	enum place place = i_case % NR_PLACES;
 	const char *wrong = NULL;
 	unsigned int i, tried = 0;
 	char name[80];
 	struct io io;
 	ssize_t n;
 
+	if (passes_through(op))
+		return;
+	snprintf(name, sizeof(name), "error area: %s that %s", operations[op].name,
+		 place_names[place]);
+	if (dio_lists_one(name))
+		return;
 	for (i = 0; i < ARRAY_SIZE(shapes) && !wrong; i++) {
 		if (!io_fits(op, &shapes[i], dio_block_size))
 			continue;
 		io_init(&io, op, &shapes[i], dio_block_size);
-		io.fd = fd;
+		io.fd = area_fd;
 		io.check_fd = disk_fd;
 		io.bad = BAD_START;
 		io.bad_end = BAD_START + BAD_LENGTH;
@@ -679,8 +693,6 @@ static void run_place(int fd, enum operation op, enum place place)
 		if (wrong)
 			wrong = describe(&io, n, wrong);
 	}
-	snprintf(name, sizeof(name), "error area: %s that %s", operations[op].name,
-		 place_names[place]);
 	if (!tried)
 		dio_result_skip(name, "no size does");
 	else
@@ -690,17 +702,21 @@ static void run_place(int fd, enum operation op, enum place place)
 		disk_fill();
 }
 
-static void run_error_area(void)
-{
-	unsigned int op, place;
-	int fd = bad_open(BAD_MIDDLE);
+static const struct dio_case area_cases[] = {
+	{ .run = run_place, .nr = NR_OPERATIONS * NR_PLACES },
+};
 
-	if (fd < 0)
-		dio_die("an area of errors: %s\n", strerror(-fd));
-	for (op = 0; op < NR_OPERATIONS; op++)
-		for (place = 0; place < NR_PLACES && !passes_through(op); place++)
-			run_place(fd, op, place);
-	bad_close(fd);
+static void error_area(void)
+{
+	if (!dio_cases_wanted(area_cases, ARRAY_SIZE(area_cases), NULL))
+		return;
+	if (dio_running())
+		area_fd = bad_open(BAD_MIDDLE);
+	if (dio_running() && area_fd < 0)
+		dio_die("an area of errors: %s\n", strerror(-area_fd));
+	dio_cases(area_cases, ARRAY_SIZE(area_cases), NULL);
+	if (dio_running())
+		bad_close(area_fd);
 }
 
 /*
@@ -790,19 +806,22 @@ static const char *works(int fd)
 	return memcmp(scratch, model, DIO_FILE_SIZE) ? "the file differs from the model" : NULL;
 }
 
-static void run_swap(const struct swap *s)
+static void run_swap(unsigned int i)
 {
+	const struct swap *s = &swaps[i];
 	bool own = s->before == DELAYED;
 	const char *wrong = NULL;
 	struct held h;
 	int fd, top;
 
+	if (dio_lists_one(s->name))
+		return;
 	fd = bad_open(s->before);
 	if (fd < 0)
 		dio_die("%s: %s\n", s->name, strerror(-fd));
 	top = fd;
 	if (!own) {
-		int ret = dio_delay_open(bad_dm.path, disk_sectors);
+		int ret = dio_delay_open(bad_dm.path, disk_sectors, false);
 
 		if (ret)
 			dio_die("dm-delay over %s: %s\n", bad_dm.path, strerror(-ret));
@@ -866,14 +885,16 @@ static const char *flakey_io(int fd, enum operation op, const struct flakey *f)
 	return wrong ? describe(&io, n, wrong) : NULL;
 }
 
-static void run_flakey(const struct flakey *f)
+static void run_flakey(unsigned int i)
 {
-	const char * const modprobe[] = { "modprobe", "dm-flakey", NULL };
+	const struct flakey *f = &flakeys[i];
 	const char *wrong = NULL;
 	unsigned int op;
 	int fd;
 
-	dio_run(modprobe);
+	if (dio_lists_one(f->name))
+		return;
+	dio_modprobe("dm-flakey");
 	fd = bad_open(f->table);
 	if (fd < 0) {
 		dio_result_skip(f->name, fd == -EINVAL ? "there is no dm-flakey" : strerror(-fd));
@@ -977,8 +998,8 @@ static const char *crowd_meanwhile(const struct crowd *c, unsigned char *page,
 	} else if (!pid) {
 		wrong = crowd_other(c, page, was);
 		if (wrong && write(ends[1], wrong, strlen(wrong)) < 0)
-			_exit(KSFT_FAIL);
-		_exit(wrong ? KSFT_FAIL : KSFT_PASS);
+			_exit(1);
+		_exit(wrong ? 1 : 0);
 	}
 	close(ends[1]);
 	n = read(ends[0], problem_of_child, sizeof(problem_of_child) - 1);
@@ -1025,18 +1046,17 @@ static const char *crowd_results(io_context_t ctx)
 	for (i = 0; i < CROWD; i++) {
 		long res = (long)events[i].res;
 
-		if (res != -EIO && res != -ENOMEM) {
-			snprintf(problem, sizeof(problem), "a request ends in %ld", res);
-			return problem;
-		}
+		if (res != -EIO && res != -ENOMEM)
+			return dio_because("a request ends in %ld", res);
 		refused += res == -ENOMEM;
 	}
-	ksft_print_msg("%u of %u requests were refused\n", refused, CROWD);
+	dio_print("%u of %u requests were refused\n", refused, CROWD);
 	return NULL;
 }
 
-static void run_crowd(const struct crowd *c)
+static void run_crowd(unsigned int i)
 {
+	const struct crowd *c = &crowds[i];
 	struct dio_dm dm = { 0 };
 	struct dio_dm_line line = { .sectors = disk_sectors };
 	int exe, fd, bottom, ret;
@@ -1044,13 +1064,15 @@ static void run_crowd(const struct crowd *c)
 	io_context_t ctx = NULL;
 	const char *wrong;
 
+	if (dio_lists_one(c->name))
+		return;
 	exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	page = mmap(NULL, dio_page_size, c->file ? PROT_READ : PROT_READ | PROT_WRITE,
 		    c->file ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, c->file ? exe : -1, 0);
 	if (exe < 0 || page == MAP_FAILED)
 		dio_die("%s: %s\n", c->name, strerror(errno));
 	if (!c->file)
-		memset(page, UNTOUCHED, dio_page_size);
+		memset(page, DIO_UNTOUCHED, dio_page_size);
 	memcpy(was, page, SECTOR);
 
 	/* Nothing but errors, held above: neither takes time. */
@@ -1080,7 +1102,7 @@ static void run_crowd(const struct crowd *c)
 	io_destroy(ctx);
 	close(fd);
 	if (dio_dm_remove(&dm))
-		ksft_print_msg("%s cannot be removed\n", dm.path);
+		dio_print("%s cannot be removed\n", dm.path);
 	bad_close(bottom);
 
 	if (!wrong)
@@ -1143,7 +1165,7 @@ static void knobs_restore(void)
 		return;
 	/* An exit() in the middle of it all: nothing must fail from here on. */
 	if (pwrite(nth_file, "0", 1, 0) != 1)
-		ksft_print_msg("fail-nth: %s\n", strerror(errno));
+		dio_print("fail-nth: %s\n", strerror(errno));
 	for (kind = 0; kind < ARRAY_SIZE(kinds); kind++)
 		for (i = 0; i < ARRAY_SIZE(knobs); i++)
 			if (knobs_before[kind][i][0])
@@ -1235,6 +1257,8 @@ struct victim {
 };
 
 #define BARE_DISK	(-1)
+
+static struct victim victim;	/* the one that the cases are done on now */
 
 static void victim_open(struct victim *v)
 {
@@ -1374,15 +1398,21 @@ static const char *each_fault(struct victim *v, enum operation op, const struct 
 	return nth < MAX_NTH ? wrong : "there is no end of faults in a call";
 }
 
-static void run_each(struct victim *v, enum operation op)
+static void run_each(unsigned int op)
 {
-	unsigned long long before, start = total, want = quota();
+	unsigned long long before, start = total, want;
+	struct victim *v = &victim;
 	const char *wrong = NULL;
 	bool first = true;
 	unsigned int i;
 	char name[80];
 
+	if (!victim_takes(v->t.name, op))
+		return;
 	snprintf(name, sizeof(name), "%s %s: each fault in turn", v->t.name, operations[op].name);
+	if (dio_lists_one(name))
+		return;
+	want = quota();
 	results_left--;
 	if (no_faults || v->t.skip)
 		return dio_result_skip(name, no_faults ? no_faults : v->t.skip);
@@ -1404,15 +1434,19 @@ static void run_each(struct victim *v, enum operation op)
  * Faults at random: several in a call, and in what io_uring's threads do.  They
  * inherit make-it-fail from the task that starts them, hence a new ring.
  */
-static void run_random(struct victim *v)
+static void run_random(unsigned int unused)
 {
-	unsigned long long left = 0, found = 0, want = quota();
+	unsigned long long left = 0, found = 0, want;
+	struct victim *v = &victim;
 	const char *wrong = NULL;
 	enum operation op;
 	unsigned int i, k;
 	char name[80];
 
 	snprintf(name, sizeof(name), "%s: faults at random", v->t.name);
+	if (dio_lists_one(name))
+		return;
+	want = quota();
 	results_left--;
 	if (no_faults || v->t.skip)
 		return dio_result_skip(name, no_faults ? no_faults : v->t.skip);
@@ -1442,33 +1476,39 @@ static void run_random(struct victim *v)
 	dio_result(name, wrong);
 }
 
-static void run_works(struct victim *v)
+static void run_works(unsigned int unused)
 {
+	struct victim *v = &victim;
 	char name[80];
 
 	snprintf(name, sizeof(name), "%s: works afterwards", v->t.name);
+	if (dio_lists_one(name))
+		return;
 	if (no_faults || v->t.skip)
 		return dio_result_skip(name, no_faults ? no_faults : v->t.skip);
 	dio_result(name, works(v->t.fd));
-	ksft_print_msg("%s: %llu faults, made anew %u times\n", v->t.name, total - v->total,
-		       v->losses);
+	dio_print("%s: %llu faults, made anew %u times\n", v->t.name, total - v->total,
+		  v->losses);
 }
+
+static const struct dio_case victim_cases[] = {
+	{ .run = run_each, .nr = NR_OPERATIONS },
+	{ .run = run_random },
+	{ .run = run_works },
+};
 
 static void run_victim(int id)
 {
 	const char *name = id == BARE_DISK ? "disk" : dio_target_name(id);
-	struct victim v = { .id = id, .t.name = name, .total = total };
-	unsigned int op;
 
-	if (!no_faults)
-		victim_open(&v);
-	for (op = 0; op < NR_OPERATIONS; op++)
-		if (victim_takes(name, op))
-			run_each(&v, op);
-	run_random(&v);
-	run_works(&v);
-	if (!no_faults)
-		victim_close(&v);
+	victim = (struct victim){ .id = id, .t.name = name, .total = total };
+	if (!dio_cases_wanted(victim_cases, ARRAY_SIZE(victim_cases), NULL))
+		return;
+	if (dio_running() && !no_faults)
+		victim_open(&victim);
+	dio_cases(victim_cases, ARRAY_SIZE(victim_cases), NULL);
+	if (dio_running() && !no_faults)
+		victim_close(&victim);
 }
 
 static unsigned int nr_injecting(const char *name)
@@ -1480,16 +1520,17 @@ static unsigned int nr_injecting(const char *name)
 	return nr;
 }
 
-static void run_count(void)
+static void run_count(unsigned int unused)
 {
 	char name[64];
 
 	snprintf(name, sizeof(name), "at least %llu faults were injected", asked);
+	if (dio_lists_one(name))
+		return;
 	if (no_faults)
 		return dio_result_skip(name, no_faults);
-	ksft_print_msg("%llu faults were injected\n", total);
-	snprintf(problem, sizeof(problem), "only %llu", total);
-	dio_result(name, total < asked ? problem : NULL);
+	dio_print("%llu faults were injected\n", total);
+	dio_result(name, total < asked ? dio_because("only %llu", total) : NULL);
 }
 
 /* Forget the leaks of before, which a scan must have found to be forgotten. */
@@ -1499,13 +1540,15 @@ static void kmemleak_start(void)
 		dio_write_file("clear", KMEMLEAK);
 }
 
-static void run_kmemleak(void)
+static void run_kmemleak(unsigned int unused)
 {
 	static const char name[] = "nothing is leaked";
 	unsigned long long start = dio_now_ms();
 	static char report[400];
 	int ret;
 
+	if (dio_lists_one(name))
+		return;
 	/* One scan more than it takes for the last of what was leaked to be old enough */
 	do {
 		ret = dio_write_file("scan", KMEMLEAK);
@@ -1529,28 +1572,54 @@ static const struct dio_option options[] = {
 	{ 0 }
 };
 
-int main(int argc, char **argv)
+static const struct dio_case cases[] = {
+	{ .run = run_swap, .nr = ARRAY_SIZE(swaps) },
+	{ .run = run_flakey, .nr = ARRAY_SIZE(flakeys) },
+	{ .run = run_crowd, .nr = ARRAY_SIZE(crowds) },
+};
+
+static const struct dio_case last_cases[] = {
+	{ .run = run_count },
+	{ .run = run_kmemleak },
+};
+
+static void all_cases(void)
 {
-	unsigned int id, i, plan, nr_targets;
+	unsigned int id;
+
+	error_area();
+	dio_cases(cases, ARRAY_SIZE(cases), NULL);
+	for (id = 0; id < dio_nr_targets(); id++)
+		run_victim(id);
+	/* Last: it makes up for targets that are not available. */
+	run_victim(BARE_DISK);
+	if (dio_running()) {
+		io_uring_queue_exit(&uring);
+		io_destroy(aio);
+		close(disk_fd);
+	}
+	dio_cases(last_cases, ARRAY_SIZE(last_cases), NULL);
+}
+
+static void defaults(void)
+{
+	if (!seed) {
+		seed = dio_now_ms();
+		dio_again("-s %llu", seed);
+	}
+	dio_target_network();
+}
+
+static void start(void)
+{
+	unsigned int id;
 	int ret;
 
-	seed = dio_now_ms();
-	dio_options(argc, argv, options);
-	dio_target_network();
-
-	ksft_print_header();
 	dio_disk_init();
-	nr_targets = dio_nr_targets();
 	results_left = nr_injecting("disk");
-	for (id = 0; id < nr_targets; id++)
+	for (id = 0; id < dio_nr_targets(); id++)
 		results_left += nr_injecting(dio_target_name(id));
-	/* Each target works afterwards; the number of faults, leaks, and pins */
-	plan = results_left + nr_targets + 1 + 3;
-	plan += (NR_OPERATIONS - 2) * NR_PLACES + ARRAY_SIZE(swaps) + ARRAY_SIZE(flakeys);
-	plan += ARRAY_SIZE(crowds);
-	ksft_set_plan(plan);
-	ksft_print_msg("seed %llu: repeat with -s %llu\n", seed, seed);
-
+	dio_print("seed %llu: repeat with -s %llu\n", seed, seed);
 	dio_random_seed(seed + 1);
 	buffers_open();
 	ret = io_setup(NR_HELD, &aio);
@@ -1560,25 +1629,14 @@ int main(int argc, char **argv)
 	disk_open();
 	faults_open();
 	kmemleak_start();
+}
 
-	run_error_area();
-	for (i = 0; i < ARRAY_SIZE(swaps); i++)
-		run_swap(&swaps[i]);
-	for (i = 0; i < ARRAY_SIZE(flakeys); i++)
-		run_flakey(&flakeys[i]);
-	for (i = 0; i < ARRAY_SIZE(crowds); i++)
-		run_crowd(&crowds[i]);
+int main(int argc, char **argv)
+{
+	static const struct dio_program program = {
+		.options = options, .defaults = defaults, .start = start,
+		.cases = all_cases,
+	};
 
-	for (id = 0; id < nr_targets; id++)
-		run_victim(id);
-	/* Last: it makes up for targets that are not available. */
-	run_victim(BARE_DISK);
-
-	io_uring_queue_exit(&uring);
-	io_destroy(aio);
-	close(disk_fd);
-	run_count();
-	run_kmemleak();
-	dio_result("pins taken are released", dio_pins_problem(true));
-	ksft_finished();
+	return dio_main(&program, argc, argv);
 }

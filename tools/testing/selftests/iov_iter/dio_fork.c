@@ -34,7 +34,13 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#include "dio_lib.h"
+#include "lib/cases.h"
+#include "lib/disk.h"
+#include "lib/memory.h"
+#include "lib/pins.h"
+#include "lib/result.h"
+#include "lib/system.h"
+#include "lib/target.h"
 
 #define HUGE_SIZE	(2 * DIO_MIB)
 #define STORED		0xff	/* what the parent stores next to the read */
@@ -302,14 +308,16 @@ static int child_ask(struct child *c, struct view *v)
 static void report(const char *name, const char *claim, const struct view *v,
 		   size_t length, const char *verb)
 {
+	const char *problem = NULL;
+	char full[128];
+
 	if (v->wrong)
-		ksft_test_result_fail("%s: %s # %s %zu of %zu bytes\n",
-				      name, claim, verb, v->wrong, length);
+		problem = dio_because("%s %zu of %zu bytes", verb, v->wrong, length);
 	else if (v->disturbed || v->around)
-		ksft_test_result_fail("%s: %s # %zu foreign bytes inside, %zu around\n",
-				      name, claim, v->disturbed, v->around);
-	else
-		ksft_test_result_pass("%s: %s # %llu ms\n", name, claim, dio_lap_ms());
+		problem = dio_because("%zu foreign bytes inside, %zu around", v->disturbed,
+				      v->around);
+	snprintf(full, sizeof(full), "%s: %s", name, claim);
+	dio_result(full, problem);
 }
 
 static const char * const parent_claim = "parent sees the read";
@@ -327,14 +335,19 @@ static void both_skip(const char *name, const char *reason)
 
 static void both_fail(const char *name, const char *step, int error)
 {
-	ksft_test_result_fail("%s: %s # set-up: %s: %s\n",
-			      name, parent_claim, step, strerror(-error));
-	ksft_test_result_fail("%s: %s # set-up: %s: %s\n",
-			      name, child_claim, step, strerror(-error));
+	const char *problem = dio_because("set-up: %s: %s", step, strerror(-error));
+	char full[128];
+
+	snprintf(full, sizeof(full), "%s: %s", name, parent_claim);
+	dio_result(full, problem);
+	snprintf(full, sizeof(full), "%s: %s", name, child_claim);
+	dio_result(full, problem);
 }
 
-static void run_case(struct dio_target *t, enum way way, const struct shape *s)
+static void run_case(struct dio_target *t, unsigned int i_case)
 {
+	const struct shape *s = &shapes[i_case % ARRAY_SIZE(shapes)];
+	enum way way = i_case / ARRAY_SIZE(shapes);
 	struct request r = { .way = way, .fd = t->fd, .length = s->length };
 	struct buffer b = { .length = s->length, .offset = offset_of(s, t->block) };
 	struct view parent, from_child;
@@ -344,6 +357,8 @@ static void run_case(struct dio_target *t, enum way way, const struct shape *s)
 	size_t i;
 	int ret;
 
+	if (!wanted(s, t->block))
+		return;
 	snprintf(name, sizeof(name), "%s %s %zu at %zu%s", t->name, way_names[way],
 		 b.length, b.offset, s->huge ? " huge" : "");
 	if (t->skip)
@@ -416,6 +431,12 @@ unmap:
 	munmap(b.mem, s->huge ? HUGE_SIZE : b.size);
 }
 
+/* What is not about the target is done on one of them. */
+static bool is_first(const struct dio_target *t)
+{
+	return !strcmp(t->name, dio_target_name(0));
+}
+
 /* A private hugetlb mapping of one page, with as many in the pool to spare, or NULL */
 static unsigned char *map_hugetlb(unsigned int spare)
 {
@@ -442,6 +463,8 @@ static void run_hugetlb(struct dio_target *t, unsigned int spare)
 	char name[80];
 	size_t i;
 
+	if (!is_first(t))
+		return;
 	snprintf(name, sizeof(name), "%s fork() beside a read into hugetlb memory, %u to spare",
 		 t->name, spare);
 	if (t->skip)
@@ -516,7 +539,7 @@ static void *fork_thread(void *arg)
  * Reads that fork() meets while they are being set up: what was pinned of a buffer
  * is given back when the page tables turn out to be write-protected meanwhile.
  */
-static void run_storm(struct dio_target *t)
+static void run_storm(struct dio_target *t, unsigned int unused)
 {
 	enum { LENGTH = 256 * 1024 };
 	unsigned int left = quick ? 300 : 2000, reads = 0;
@@ -526,6 +549,8 @@ static void run_storm(struct dio_target *t)
 	char name[64];
 	size_t i;
 
+	if (!is_first(t))
+		return;
 	snprintf(name, sizeof(name), "%s reads while a thread forks", t->name);
 	if (t->skip)
 		return dio_result_skip(name, t->skip);
@@ -554,34 +579,24 @@ static const struct dio_option options[] = {
 	{ 0 }
 };
 
+static const struct dio_case cases[] = {
+	{ .run_on = run_case, .nr = NR_WAYS * ARRAY_SIZE(shapes) },
+	{ .run_on = run_storm },
+	{ .run_on = run_hugetlb, .i = 1 },
+	{ .run_on = run_hugetlb, .i = 0 },
+};
+
+static void all_cases(void)
+{
+	dio_cases_on_targets(cases, ARRAY_SIZE(cases), NULL);
+}
+
 int main(int argc, char **argv)
 {
-	unsigned int id, way, i, plan = 0;
-	struct dio_target target;
+	static const struct dio_program program = {
+		.options = options, .defaults = dio_target_network,
+		.start = dio_disk_init, .cases = all_cases,
+	};
 
-	dio_options(argc, argv, options);
-	dio_target_network();
-
-	ksft_print_header();
-	dio_disk_init();
-	for (id = 0; id < dio_nr_targets(); id++)
-		for (i = 0; i < ARRAY_SIZE(shapes); i++)
-			plan += wanted(&shapes[i], dio_target_block(id));
-	ksft_set_plan(2 * plan * NR_WAYS + 4);
-
-	for (id = 0; id < dio_nr_targets(); id++) {
-		dio_target_open(&target, id);
-		for (way = 0; way < NR_WAYS; way++)
-			for (i = 0; i < ARRAY_SIZE(shapes); i++)
-				if (wanted(&shapes[i], target.block))
-					run_case(&target, way, &shapes[i]);
-		if (!id) {
-			run_storm(&target);
-			run_hugetlb(&target, 1);
-			run_hugetlb(&target, 0);
-		}
-		dio_target_close(&target);
-	}
-	dio_result("pins taken are released", dio_pins_problem(true));
-	ksft_finished();
+	return dio_main(&program, argc, argv);
 }

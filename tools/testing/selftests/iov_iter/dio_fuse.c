@@ -24,68 +24,24 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
-#include "dio_fuse_server.h"
-#include "dio_lib.h"
+#include "lib/cases.h"
+#include "lib/io.h"
+#include "lib/memory.h"
+#include "lib/pins.h"
+#include "lib/result.h"
+#include "lib/system.h"
+#include "servers/fuse.h"
 
 #define FILE_SIZE	(17 * DIO_MIB)
 #define REQUEST		DIO_MIB		/* the most that one request reads or writes */
-#define UNTOUCHED	0xa5		/* not a dio_pattern() */
 #define MANY_PAGES	16
 
 static const char *skip;	/* why there is no server */
-static const char *target;	/* in the names of results */
 static int fd = -1;
 static pid_t owner;
 
-static char problem[160];
-
-/* Formats why a result fails, and is that. */
-#define because(...) (snprintf(problem, sizeof(problem), __VA_ARGS__), problem)
-
-/* What writes write: the test file, as it would be @shift bytes further on */
-static void fill(unsigned char *p, size_t length, off_t pos, unsigned int shift)
-{
-	size_t i;
-
-	for (i = 0; i < length; i++)
-		p[i] = dio_pattern(pos + i + shift);
-}
-
-static const char *differ(const unsigned char *p, size_t length, off_t pos, unsigned int shift)
-{
-	size_t i;
-
-	for (i = 0; i < length; i++)
-		if (p[i] != dio_pattern(pos + i + shift))
-			return because("byte %zu of %zu is %02x instead of %02x", i, length, p[i],
-				       dio_pattern(pos + i + shift));
-	return NULL;
-}
-
-static const char *touched(const unsigned char *p, size_t length)
-{
-	for (; length--; p++)
-		if (*p != UNTOUCHED)
-			return "bytes around what was read were written to";
-	return NULL;
-}
-
-/* @n is what a call returned, or a negative errno. */
-static const char *not_result(ssize_t n, ssize_t want)
-{
-	if (n == want)
-		return NULL;
-	if (n < 0 && want < 0)
-		return because("%s instead of %s", strerror(-n), strerror(-want));
-	if (n < 0)
-		return because("%s instead of %zd bytes", strerror(-n), want);
-	if (want < 0)
-		return because("%zd bytes instead of %s", n, strerror(-want));
-	return because("%zd bytes instead of %zd", n, want);
-}
-
 /* What is in the file, by the page cache, which a new open() starts anew */
-static const char *file_differs(size_t length, off_t pos, unsigned int shift)
+static const char *file_differs(size_t length, off_t pos, unsigned int kind)
 {
 	unsigned char *got = dio_map(FILE_SIZE, dio_page_size, false);
 	char path[80];
@@ -98,7 +54,7 @@ static const char *file_differs(size_t length, off_t pos, unsigned int shift)
 		dio_die("%s: %s\n", path, strerror(errno));
 	dio_full_pread(plain, got, length, pos);
 	close(plain);
-	wrong = differ(got, length, pos, shift);
+	wrong = dio_compare(got, length, pos, kind);
 	munmap(got, FILE_SIZE);
 	return wrong;
 }
@@ -107,7 +63,7 @@ static void write_file(void)
 {
 	unsigned char *all = dio_map(FILE_SIZE, dio_page_size, false);
 
-	fill(all, FILE_SIZE, 0, 0);
+	dio_fill(all, FILE_SIZE, 0, 0);
 	dio_full_pwrite(fd, all, FILE_SIZE, 0);
 	munmap(all, FILE_SIZE);
 }
@@ -134,22 +90,6 @@ static void server_close(void)
 	dio_fuse_close();
 }
 
-static unsigned long long pins_out(void)
-{
-	unsigned long long released = dio_vmstat("nr_foll_pin_released");
-
-	return dio_pins_acquired() - released;
-}
-
-/* A test is right if it says so and leaves no pin behind. */
-static void result(const char *name, const char *wrong)
-{
-	char full[96];
-
-	snprintf(full, sizeof(full), "%s %s", target, name);
-	dio_result(full, wrong ? wrong : dio_pins_problem(false));
-}
-
 /*
  * 1. Data, of all lengths and alignments
  */
@@ -170,17 +110,18 @@ static const char *transfer(bool write, size_t length)
 	for (i = 0; i < ARRAY_SIZE(offsets) && !wrong; i++) {
 		at = mem + dio_page_size + offsets[i];
 		pos = 13 * i;
-		memset(mem, UNTOUCHED, size);
+		memset(mem, DIO_UNTOUCHED, size);
 		if (write)
-			fill(at, length, pos, i + 1);
+			dio_fill(at, length, pos, i + 1);
 		n = write ? pwrite(fd, at, length, pos) : pread(fd, at, length, pos);
-		wrong = not_result(n < 0 ? -errno : n, length);
+		wrong = dio_not_result(n < 0 ? -errno : n, length);
 		if (!wrong)
-			wrong = differ(at, length, pos, write ? i + 1 : 0);
+			wrong = dio_compare(at, length, pos, write ? i + 1 : 0);
 		if (!wrong)
-			wrong = touched(mem, at - mem);
+			wrong = dio_unchanged(mem, at - mem, "around what was read");
 		if (!wrong)
-			wrong = touched(at + length, mem + size - at - length);
+			wrong = dio_unchanged(at + length, mem + size - at - length,
+					      "around what was read");
 		if (!wrong && write)
 			wrong = file_differs(length, pos, i + 1);
 	}
@@ -188,22 +129,22 @@ static const char *transfer(bool write, size_t length)
 	return wrong;
 }
 
-static void test_lengths(bool write)
+static void label_lengths(char *name, size_t size, unsigned int i)
 {
-	unsigned int i;
-	char name[48];
+	snprintf(name, size, "%s of %zu bytes", i & 1 ? "pwrite" : "pread", lengths[i / 2]);
+}
 
-	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
-		snprintf(name, sizeof(name), "%s of %zu bytes", write ? "pwrite" : "pread",
-			 lengths[i]);
-		result(name, transfer(write, lengths[i]));
-	}
-	if (write)
+static const char *test_lengths(unsigned int i)
+{
+	const char *wrong = transfer(i & 1, lengths[i / 2]);
+
+	if (i & 1)
 		write_file();
+	return wrong;
 }
 
 /* Odd ones, empty ones, two in a page, ones that join, more than a request takes */
-static void test_segments(bool write)
+static const char *test_segments(unsigned int write)
 {
 	static const struct {
 		size_t at, length;
@@ -218,29 +159,29 @@ static void test_segments(bool write)
 	unsigned int i;
 	ssize_t n;
 
-	memset(mem, UNTOUCHED, size);
+	memset(mem, DIO_UNTOUCHED, size);
 	for (i = 0; i < ARRAY_SIZE(parts); i++) {
 		iov[i].iov_base = mem + parts[i].at;
 		iov[i].iov_len = parts[i].length;
 		if (write)
-			fill(iov[i].iov_base, parts[i].length, length, 9);
+			dio_fill(iov[i].iov_base, parts[i].length, length, 9);
 		length += parts[i].length;
 	}
 	n = write ? pwritev(fd, iov, i, 0) : preadv(fd, iov, i, 0);
-	wrong = not_result(n < 0 ? -errno : n, length);
+	wrong = dio_not_result(n < 0 ? -errno : n, length);
 	if (write && !wrong)
 		wrong = file_differs(length, 0, 9);
 	for (i = 0, length = 0; i < ARRAY_SIZE(parts) && !wrong; i++) {
-		wrong = differ(iov[i].iov_base, parts[i].length, length, write ? 9 : 0);
+		wrong = dio_compare(iov[i].iov_base, parts[i].length, length, write ? 9 : 0);
 		length += parts[i].length;
-		memset(iov[i].iov_base, UNTOUCHED, parts[i].length);
+		memset(iov[i].iov_base, DIO_UNTOUCHED, parts[i].length);
 	}
 	if (!wrong)
-		wrong = touched(mem, size);
+		wrong = dio_unchanged(mem, size, "around what was read");
 	munmap(mem, size);
-	result(write ? "pwritev of several segments" : "preadv of several segments", wrong);
 	if (write)
 		write_file();
+	return wrong;
 }
 
 /*
@@ -263,19 +204,25 @@ static const char * const bad_names[NR_BAD] = {
 	[READ_ONLY]		= "read-only memory",
 };
 
-static void test_bad_memory(enum bad bad, bool write)
+static void label_bad(char *name, size_t size, unsigned int i)
 {
+	snprintf(name, size, "%s %s", i & 1 ? "pwritev from" : "preadv into", bad_names[i / 2]);
+}
+
+static const char *test_bad_memory(unsigned int i)
+{
+	enum bad bad = i / 2;
+	bool write = i & 1;
 	size_t half = MANY_PAGES / 2 * dio_page_size;
 	unsigned char *mem = dio_map(2 * half, dio_page_size, false);
 	ssize_t n, want = half - 1;
 	const char *wrong;
 	struct iovec iov[2] = { { mem + 1, half - 1 }, { mem + half, half } };
 	int nr = 2;
-	char name[80];
 
-	memset(mem, UNTOUCHED, 2 * half);
+	memset(mem, DIO_UNTOUCHED, 2 * half);
 	if (write)
-		fill(mem + 1, 2 * half - 1, 0, 5);
+		dio_fill(mem + 1, 2 * half - 1, 0, 5);
 	switch (bad) {
 	case ENDS:
 		iov[0].iov_len = 2 * half - 1;
@@ -299,83 +246,32 @@ static void test_bad_memory(enum bad bad, bool write)
 		want = write ? 2 * half - 1 : -EFAULT;
 	}
 	n = write ? pwritev(fd, iov, nr, 0) : preadv(fd, iov, nr, 0);
-	wrong = not_result(n < 0 ? -errno : n, want);
+	wrong = dio_not_result(n < 0 ? -errno : n, want);
 	if (!wrong && want > 0)
-		wrong = write ? file_differs(want, 0, 5) : differ(mem + 1, want, 0, 0);
+		wrong = write ? file_differs(want, 0, 5) : dio_compare(mem + 1, want, 0, 0);
 	if (!wrong && !write && bad == READ_ONLY)
-		wrong = touched(mem, 2 * half);
+		wrong = dio_unchanged(mem, 2 * half, "around what was read");
 	munmap(mem, 2 * half);
-	snprintf(name, sizeof(name), "%s %s", write ? "pwritev from" : "preadv into",
-		 bad_names[bad]);
-	result(name, wrong);
 	if (write)
 		write_file();
+	return wrong;
 }
 
-/*
- * 3. While a request is held
- */
-struct io {
-	bool aio, write;
-	unsigned char *mem;
-	size_t length;
-	pthread_t thread;
-	atomic_int tid;
-	io_context_t context;
-	struct iocb iocb;
-	ssize_t n;		/* result or negative errno */
-};
-
-static void *io_thread(void *arg)
+static void io_start(struct dio_io *io)
 {
-	struct io *io = arg;
-
-	io->tid = gettid();
-	io->n = io->write ? pwrite(fd, io->mem, io->length, 0) : pread(fd, io->mem, io->length, 0);
-	if (io->n < 0)
-		io->n = -errno;
-	return NULL;
-}
-
-static void io_start(struct io *io)
-{
-	struct iocb *list = &io->iocb;
-
+	io->fd = fd;
 	if (!io->mem)
 		io->mem = dio_map(io->length, dio_page_size, false);
 	if (io->write)
-		fill(io->mem, io->length, 0, 3);
+		dio_fill(io->mem, io->length, 0, 3);
 	else
-		memset(io->mem, UNTOUCHED, io->length);
-	if (!io->aio) {
-		if (pthread_create(&io->thread, NULL, io_thread, io))
-			dio_die("no thread\n");
-		return;
-	}
-	if (io->write)
-		io_prep_pwrite(&io->iocb, fd, io->mem, io->length, 0);
-	else
-		io_prep_pread(&io->iocb, fd, io->mem, io->length, 0);
-	if (io_setup(1, &io->context) || io_submit(io->context, 1, &list) != 1)
-		dio_die("io_submit: %s\n", strerror(errno));
+		memset(io->mem, DIO_UNTOUCHED, io->length);
+	dio_io_start(io);
 }
 
-static void io_wait(struct io *io)
+static void io_wait(struct dio_io *io)
 {
-	struct timespec limit = { .tv_sec = DIO_DEADLINE_SECONDS };
-	struct io_event event;
-
-	if (io->aio) {
-		if (io_getevents(io->context, 1, 1, &event, &limit) != 1)
-			dio_die("the I/O does not end\n");
-		io->n = event.res;
-		io_destroy(io->context);
-		return;
-	}
-	clock_gettime(CLOCK_REALTIME, &limit);
-	limit.tv_sec += DIO_DEADLINE_SECONDS;
-	if (pthread_timedjoin_np(io->thread, NULL, &limit))
-		dio_die("the I/O does not end\n");
+	dio_io_end(io, DIO_DEADLINE_SECONDS);
 }
 
 static void wait_held(unsigned int nr)
@@ -393,41 +289,56 @@ static const char *not_pinned(size_t pages)
 	unsigned long long out, start = dio_now_ms();
 
 	do
-		out = pins_out();
+		out = dio_pins_held();
 	while (out != pages && dio_now_ms() < start + 3000);
-	return out == pages ? NULL : because("%llu pins while it is held, instead of %zu",
-					     out, pages);
+	return out == pages ? NULL : dio_because("%llu pins while it is held, instead of %zu",
+						 out, pages);
+}
+
+static const char *way_of(unsigned int i)
+{
+	static const char * const ways[] = { "sync read", "sync write", "aio read", "aio write" };
+
+	return ways[i];
+}
+
+static void label_error(char *name, size_t size, unsigned int i)
+{
+	snprintf(name, size, "%s, error of the third request", way_of(i));
+}
+
+static void label_server_killed(char *name, size_t size, unsigned int i)
+{
+	snprintf(name, size, "%s, the server is killed", way_of(i));
 }
 
 /* The third of four requests fails: what is before it counts, if it was waited for. */
-static void test_error(bool aio, bool write)
+static const char *test_error(unsigned int i)
 {
-	struct io io = { .aio = aio, .write = write, .length = 4 * REQUEST };
+	bool aio = i & 2, write = i & 1;
+	struct dio_io io = { .aio = aio, .write = write, .length = 4 * REQUEST };
 	const char *wrong;
-	char name[64];
 
 	dio_fuse->error_after = 2;
 	dio_fuse->error = ENOSPC;
 	io_start(&io);
 	io_wait(&io);
 	dio_fuse->error = 0;
-	wrong = not_result(io.n, aio ? -ENOSPC : 2 * REQUEST);
+	wrong = dio_not_result(io.result, aio ? -ENOSPC : 2 * REQUEST);
 	if (!wrong && !aio)
 		wrong = write ? file_differs(2 * REQUEST, 0, 3) :
-				differ(io.mem, 2 * REQUEST, 0, 0);
+				dio_compare(io.mem, 2 * REQUEST, 0, 0);
 	munmap(io.mem, io.length);
-	snprintf(name, sizeof(name), "%s %s, error of the third request",
-		 aio ? "aio" : "sync", write ? "write" : "read");
-	result(name, wrong);
 	if (write)
 		write_file();
+	return wrong;
 }
 
-static void test_server_killed(bool aio, bool write)
+static const char *test_server_killed(unsigned int i)
 {
-	struct io io = { .aio = aio, .write = write, .length = aio ? 4 * REQUEST : 10000 };
+	bool aio = i & 2, write = i & 1;
+	struct dio_io io = { .aio = aio, .write = write, .length = aio ? 4 * REQUEST : 10000 };
 	const char *wrong;
-	char name[64];
 
 	dio_fuse->hold = true;
 	io_start(&io);
@@ -435,8 +346,8 @@ static void test_server_killed(bool aio, bool write)
 	wrong = not_pinned((io.length + dio_page_size - 1) / dio_page_size);
 	kill(dio_fuse->server, SIGKILL);
 	io_wait(&io);
-	if (!wrong && io.n != -ENOTCONN && io.n != -ECONNABORTED)
-		wrong = not_result(io.n, -ENOTCONN);
+	if (!wrong && io.result != -ENOTCONN && io.result != -ECONNABORTED)
+		wrong = dio_not_result(io.result, -ENOTCONN);
 	munmap(io.mem, io.length);
 	if (!wrong)
 		wrong = dio_pins_problem(false);
@@ -445,18 +356,16 @@ static void test_server_killed(bool aio, bool write)
 	server_open(false);
 	if (!wrong)
 		wrong = transfer(false, 4097);
-	snprintf(name, sizeof(name), "%s %s, the server is killed", aio ? "aio" : "sync",
-		 write ? "write" : "read");
-	result(name, wrong);
+	return wrong;
 }
 
 static void on_signal(int number)
 {
 }
 
-static void test_signal(bool write)
+static const char *test_signal(unsigned int write)
 {
-	struct io io = { .write = write, .length = 10000 };
+	struct dio_io io = { .write = write, .length = 10000 };
 	struct sigaction action = { .sa_handler = on_signal };
 	unsigned long long start = dio_now_ms();
 	unsigned int before = dio_fuse->interrupted;
@@ -475,28 +384,29 @@ static void test_signal(bool write)
 	dio_fuse_interrupt();
 	io_wait(&io);
 	if (!wrong)
-		wrong = not_result(io.n, -EINTR);
+		wrong = dio_not_result(io.result, -EINTR);
 	munmap(io.mem, io.length);
-	result(write ? "write, interrupted by a signal" : "read, interrupted by a signal", wrong);
 	if (write)
 		write_file();
+	return wrong;
 }
 
 /* A process that does the I/O and then ends; its memory is shared with this one. */
-static pid_t io_process(struct io *io)
+static pid_t io_process(struct dio_io *io)
 {
 	pid_t pid;
 
 	io->mem = mmap(NULL, io->length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (io->mem == MAP_FAILED)
 		dio_die("mmap: %s\n", strerror(errno));
-	memset(io->mem, UNTOUCHED, io->length);
+	memset(io->mem, DIO_UNTOUCHED, io->length);
 	fflush(stdout);
 	pid = fork();
 	if (pid < 0)
 		dio_die("fork: %s\n", strerror(errno));
 	if (!pid) {
-		io_thread(io);
+		io->fd = fd;
+		dio_io_do(io);
 		_exit(0);
 	}
 	return pid;
@@ -506,9 +416,9 @@ static pid_t io_process(struct io *io)
  * The caller is killed while the server has the request: it can't leave before
  * the server answers, into its memory.
  */
-static void test_caller_killed(void)
+static const char *test_caller_killed(unsigned int unused)
 {
-	struct io io = { .length = 10000 };
+	struct dio_io io = { .length = 10000 };
 	const char *wrong;
 	pid_t pid;
 
@@ -522,12 +432,12 @@ static void test_caller_killed(void)
 	dio_fuse_release();
 	waitpid(pid, NULL, 0);
 	if (!wrong)
-		wrong = differ(io.mem, io.length, 0, 0);
+		wrong = dio_compare(io.mem, io.length, 0, 0);
 	munmap(io.mem, io.length);
-	result("read, the caller is killed", wrong);
+	return wrong;
 }
 
-/* Whether a thread sleeps in pread() or pwrite() */
+/* Whether a thread sleeps in preadv() or pwritev() */
 static bool sleeps_in_io(pid_t pid)
 {
 	char path[64], line[128];
@@ -536,14 +446,14 @@ static bool sleeps_in_io(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
 	if (dio_read_file(line, sizeof(line), path) || sscanf(line, "%ld ", &number) != 1)
 		return false;
-	return number == SYS_pread64 || number == SYS_pwrite64;
+	return number == SYS_preadv || number == SYS_pwritev;
 }
 
 /* The caller is killed before the server has read the request: nobody waits. */
-static void test_killed_early(void)
+static const char *test_killed_early(unsigned int unused)
 {
 	unsigned long long start = dio_now_ms();
-	struct io io = { .length = 10000 };
+	struct dio_io io = { .length = 10000 };
 	const char *wrong;
 	pid_t pid;
 
@@ -561,19 +471,19 @@ static void test_killed_early(void)
 		wrong = dio_pins_problem(false);
 	kill(dio_fuse->server, SIGCONT);
 	if (!wrong)
-		wrong = touched(io.mem, io.length);
+		wrong = dio_unchanged(io.mem, io.length, "around what was read");
 	munmap(io.mem, io.length);
-	result("read, the caller is killed while it is queued", wrong);
+	return wrong;
 }
 
 /*
  * A write that the server has not read yet.  Parent and child store into what
  * does not belong to it, the child then into its own copy of all.
  */
-static void test_write_fork(void)
+static const char *test_write_fork(unsigned int unused)
 {
 	unsigned long long start = dio_now_ms();
-	struct io io = { .write = true, .length = 10000 };
+	struct dio_io io = { .write = true, .length = 10000 };
 	unsigned char *mem = dio_map(4 * dio_page_size, dio_page_size, false);
 	const char *wrong;
 	int done[2];
@@ -583,11 +493,11 @@ static void test_write_fork(void)
 	if (pipe2(done, O_CLOEXEC))
 		dio_die("pipe: %s\n", strerror(errno));
 	/* From inside of a page to inside of another */
-	memset(mem, UNTOUCHED, 4 * dio_page_size);
+	memset(mem, DIO_UNTOUCHED, 4 * dio_page_size);
 	io.mem = mem + 512;
 	kill(dio_fuse->server, SIGSTOP);
 	io_start(&io);
-	while (!sleeps_in_io(io.tid))
+	while (!sleeps_in_io(__atomic_load_n(&io.tid, __ATOMIC_ACQUIRE)))
 		if (dio_expired(start))
 			dio_die("the write does not wait for the server\n");
 	wrong = not_pinned(3);
@@ -609,33 +519,32 @@ static void test_write_fork(void)
 	io_wait(&io);
 	waitpid(pid, NULL, 0);
 	if (!wrong)
-		wrong = not_result(io.n, io.length);
+		wrong = dio_not_result(io.result, io.length);
 	if (!wrong)
-		wrong = differ(io.mem, io.length, 0, 3);
+		wrong = dio_compare(io.mem, io.length, 0, 3);
 	if (!wrong)
 		wrong = file_differs(io.length, 0, 3);
 	munmap(mem, 4 * dio_page_size);
-	result("write, fork() and stores before it is read", wrong);
 	write_file();
+	return wrong;
 }
 
 /* With a server that splices, pages are handed on, and are not what is read into. */
-static void test_dirty(bool write)
+static const char *test_dirty(unsigned int write)
 {
 	const char *wrong = dio_dirty_io(fd, write);
 
-	result(write ? "write leaves clean what it writes" :
-		       "read marks dirty what it reads into", wrong);
 	if (write)
 		write_file();
+	return wrong;
 }
 
 /*
  * 4. The memory of the server
  */
-static void test_server_dirty(void)
+static const char *test_server_dirty(unsigned int unused)
 {
-	struct io io = { .write = true, .length = 8 * dio_page_size };
+	struct dio_io io = { .write = true, .length = 8 * dio_page_size };
 	const char *wrong;
 
 	/* The request and its header, and no page of it is stored to by the server. */
@@ -643,105 +552,78 @@ static void test_server_dirty(void)
 	io_start(&io);
 	io_wait(&io);
 	dio_fuse->receive = DIO_FUSE_GOOD;
-	wrong = not_result(io.n, io.length);
+	wrong = dio_not_result(io.result, io.length);
 	if (!wrong && dio_fuse->dirty < io.length)
-		wrong = because("%zu bytes are dirty of the memory that the server reads into",
-				(size_t)dio_fuse->dirty);
+		wrong = dio_because("%zu bytes are dirty of the memory that the server reads into",
+				    (size_t)dio_fuse->dirty);
 	munmap(io.mem, io.length);
-	result("server reads into memory that becomes dirty", wrong);
 	write_file();
+	return wrong;
 }
 
-static void test_server_pins(void)
+static const char *test_server_pins(unsigned int unused)
 {
 	unsigned long long before = dio_pins_acquired();
 	const char *wrong = NULL;
 	struct stat st;
 
 	if (fstat(fd, &st))
-		wrong = because("fstat: %s", strerror(errno));
+		wrong = dio_because("fstat: %s", strerror(errno));
 	else if (dio_pins_acquired() < before + 2)
 		wrong = "no pin was taken of what the server reads and writes";
-	result("memory of the server", wrong);
+	return wrong;
 }
 
-static void test_server_memory(const char *name, bool write, enum dio_fuse_memory receive,
-			       enum dio_fuse_memory answer, ssize_t want, int failed)
+static const struct {
+	const char *name;
+	bool write;
+	enum dio_fuse_memory receive, answer;
+	ssize_t want;		/* 0: all */
+	int failed;
+} server_memories[] = {
+	{ "server reads into read-only memory", true,
+	  DIO_FUSE_READ_ONLY, DIO_FUSE_GOOD, -EIO, EFAULT },
+	{ "server reads into memory that ends", true,
+	  DIO_FUSE_ENDS, DIO_FUSE_GOOD, -EIO, EFAULT },
+	{ "server answers from read-only memory", false,
+	  DIO_FUSE_GOOD, DIO_FUSE_READ_ONLY, 0, 0 },
+	{ "server answers from memory that ends", false,
+	  DIO_FUSE_GOOD, DIO_FUSE_ENDS, -EIO, EFAULT },
+};
+
+static void label_server_memory(char *name, size_t size, unsigned int i)
 {
+	snprintf(name, size, "%s", server_memories[i].name);
+}
+
+static const char *test_server_memory(unsigned int i)
+{
+	struct dio_io io = { .write = server_memories[i].write, .length = 8 * dio_page_size };
+	ssize_t want = server_memories[i].want ? server_memories[i].want : io.length;
+	int failed = server_memories[i].failed;
 	unsigned long long start = dio_now_ms();
-	struct io io = { .write = write, .length = 8 * dio_page_size };
+	bool write = io.write;
 	const char *wrong;
 
 	dio_fuse->failed = 0;
-	dio_fuse->receive = receive;
-	dio_fuse->answer = answer;
+	dio_fuse->receive = server_memories[i].receive;
+	dio_fuse->answer = server_memories[i].answer;
 	io_start(&io);
 	io_wait(&io);
 	dio_fuse->receive = DIO_FUSE_GOOD;
 	dio_fuse->answer = DIO_FUSE_GOOD;
-	wrong = not_result(io.n, want);
+	wrong = dio_not_result(io.result, want);
 	/* The server is told of it after the request has ended. */
 	while (failed && !dio_fuse->failed && !dio_expired(start))
 		;
 	if (!wrong && dio_fuse->failed != failed)
-		wrong = because("the server was told: %s", strerror(dio_fuse->failed));
+		wrong = dio_because("the server was told: %s", strerror(dio_fuse->failed));
 	if (!wrong && want > 0 && !write)
-		wrong = differ(io.mem, want, 0, 0);
+		wrong = dio_compare(io.mem, want, 0, 0);
 	munmap(io.mem, io.length);
-	result(name, wrong);
 	if (write)
 		write_file();
-}
-
-static void test_data(void)
-{
-	enum bad bad;
-	int write;
-
-	for (write = 0; write <= 1; write++) {
-		test_lengths(write);
-		test_segments(write);
-		for (bad = 0; bad < NR_BAD; bad++)
-			test_bad_memory(bad, write);
-		test_dirty(write);
-	}
-}
-
-#define NR_DATA		(2 * (ARRAY_SIZE(lengths) + 1 + NR_BAD + 1))
-#define NR_HELD		(4 + 4 + 2 + 3)
-#define NR_SERVER	6
-
-static void test_held(void)
-{
-	int aio, write;
-
-	for (aio = 0; aio <= 1; aio++)
-		for (write = 0; write <= 1; write++)
-			test_error(aio, write);
-	for (aio = 0; aio <= 1; aio++)
-		for (write = 0; write <= 1; write++)
-			test_server_killed(aio, write);
-	test_signal(false);
-	test_signal(true);
-	test_caller_killed();
-	test_killed_early();
-	test_write_fork();
-}
-
-static void test_server(void)
-{
-	size_t length = 8 * dio_page_size;
-
-	test_server_pins();
-	test_server_dirty();
-	test_server_memory("server reads into read-only memory", true,
-			   DIO_FUSE_READ_ONLY, DIO_FUSE_GOOD, -EIO, EFAULT);
-	test_server_memory("server reads into memory that ends", true,
-			   DIO_FUSE_ENDS, DIO_FUSE_GOOD, -EIO, EFAULT);
-	test_server_memory("server answers from read-only memory", false,
-			   DIO_FUSE_GOOD, DIO_FUSE_READ_ONLY, length, 0);
-	test_server_memory("server answers from memory that ends", false,
-			   DIO_FUSE_GOOD, DIO_FUSE_ENDS, -EIO, EFAULT);
+	return wrong;
 }
 
 static void clean_up(void)
@@ -750,34 +632,61 @@ static void clean_up(void)
 		dio_fuse_close();
 }
 
-int main(void)
-{
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 0);
-	dio_page_size = sysconf(_SC_PAGESIZE);
-	owner = getpid();
+/* By a server that copies, and by one that splices */
+static const struct dio_case data_cases[] = {
+	{ .label = label_lengths, .test = test_lengths, .nr = 2 * ARRAY_SIZE(lengths) },
+	{ "preadv of several segments", .test = test_segments, .i = false },
+	{ "pwritev of several segments", .test = test_segments, .i = true },
+	{ .label = label_bad, .test = test_bad_memory, .nr = 2 * NR_BAD },
+	{ "read marks dirty what it reads into", .test = test_dirty, .i = false },
+	{ "write leaves clean what it writes", .test = test_dirty, .i = true },
+};
 
-	ksft_print_header();
-	if (geteuid())
-		ksft_exit_skip("needs root, to mount a file system\n");
-	atexit(clean_up);
-	dio_pins_start();
-	target = "fuse";
-	server_open(false);
-	if (skip)
-		ksft_exit_skip("%s\n", skip);
-	ksft_set_plan(2 * NR_DATA + NR_HELD + NR_SERVER + 1);
-	test_data();
-	test_held();
-	test_server();
-	server_close();
+static const struct dio_case cases[] = {
+	{ .label = label_error, .test = test_error, .nr = 4 },
+	{ .label = label_server_killed, .test = test_server_killed, .nr = 4 },
+	{ "read, interrupted by a signal", .test = test_signal, .i = false },
+	{ "write, interrupted by a signal", .test = test_signal, .i = true },
+	{ "read, the caller is killed", .test = test_caller_killed },
+	{ "read, the caller is killed while it is queued", .test = test_killed_early },
+	{ "write, fork() and stores before it is read", .test = test_write_fork },
+	{ "memory of the server", .test = test_server_pins },
+	{ "server reads into memory that becomes dirty", .test = test_server_dirty },
+	{ .label = label_server_memory, .test = test_server_memory,
+	  .nr = ARRAY_SIZE(server_memories) },
+};
+
+static void all_cases(void)
+{
+	dio_prefix("fuse");
+	dio_cases(data_cases, ARRAY_SIZE(data_cases), NULL);
+	dio_cases(cases, ARRAY_SIZE(cases), NULL);
 
 	/* Requests and answers through pipes: there pages are handed on. */
-	target = "fuse-splice";
-	server_open(true);
-	test_data();
-	server_close();
+	dio_prefix("fuse-splice");
+	if (dio_running()) {
+		server_close();
+		server_open(true);
+	}
+	dio_cases(data_cases, ARRAY_SIZE(data_cases), NULL);
+}
 
-	dio_result("pins taken are released", dio_pins_problem(true));
-	ksft_finished();
+static void start(void)
+{
+	owner = getpid();
+	if (geteuid())
+		dio_skip_all("needs root, to mount a file system\n");
+	atexit(clean_up);
+	server_open(false);
+	if (skip)
+		dio_skip_all("%s\n", skip);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct dio_program program = {
+		.start = start, .cases = all_cases, .end = server_close,
+	};
+
+	return dio_main(&program, argc, argv);
 }

@@ -29,7 +29,13 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
-#include "dio_lib.h"
+#include "lib/cases.h"
+#include "lib/disk.h"
+#include "lib/memory.h"
+#include "lib/pins.h"
+#include "lib/result.h"
+#include "lib/system.h"
+#include "lib/target.h"
 
 #define AREA_SIZE	DIO_MIB		/* of the file: where the I/O falls */
 #define ARENA_SIZE	(64UL * 1024)	/* of memory: where the segments lie */
@@ -39,7 +45,6 @@
 #define LARGE_SIZE	(64 * DIO_MIB)
 #define OWN_OFFSET	(2 * DIO_MIB)	/* of OWN_FILE, in the file */
 #define SECTOR		512		/* nothing is done in smaller parts */
-#define UNTOUCHED	0xa5		/* what memory holds before a read */
 
 enum operation {
 	PREAD,
@@ -136,7 +141,6 @@ static const char *no_uring, *no_polled_uring;	/* why there is none */
 static unsigned char *model;		/* of the file's first AREA_SIZE bytes */
 static unsigned char *shadow;		/* what the arena must hold */
 static unsigned char *scratch;
-static char problem[200];
 static const char * const not_polled = "nothing polls for this device";
 
 static void fill_random(unsigned char *p, size_t n)
@@ -339,7 +343,7 @@ static void arena_fill(struct arena *a, enum operation op)
 	if (writes(op) && a->kind != NEVER_TOUCHED)
 		fill_random(shadow, ARENA_SIZE);
 	else
-		memset(shadow, writes(op) ? 0 : UNTOUCHED, ARENA_SIZE);
+		memset(shadow, writes(op) ? 0 : DIO_UNTOUCHED, ARENA_SIZE);
 
 	switch (a->kind) {
 	case PRIVATE_FILE:
@@ -373,7 +377,7 @@ static const char *arena_check(struct arena *a, enum operation op)
 		return writes(op) ? "a write changed its source" : "wrong bytes in memory";
 	if (a->kind == PRIVATE_FILE && !writes(op)) {
 		dio_full_pread(a->file, scratch, ARENA_SIZE, 0);
-		memset(shadow, UNTOUCHED, ARENA_SIZE);
+		memset(shadow, DIO_UNTOUCHED, ARENA_SIZE);
 		if (memcmp(scratch, shadow, ARENA_SIZE))
 			return "a read changed the file under a private mapping";
 	}
@@ -733,8 +737,7 @@ static const char *read_back(const struct dio_target *t)
 		return NULL;
 	for (i = 0; scratch[i] == model[i]; i++)
 		;
-	snprintf(problem, sizeof(problem), "the file differs from the model at byte %zu", i);
-	return problem;
+	return dio_because("the file differs from the model at byte %zu", i);
 }
 
 static const char *run_one(struct dio_target *t, enum operation op, struct arena *a, int i)
@@ -755,10 +758,8 @@ static const char *run_one(struct dio_target *t, enum operation op, struct arena
 		wrong = append_check(t, &io, a, n);
 	if (!wrong)
 		return NULL;
-	snprintf(problem, sizeof(problem),
-		 "I/O %d, %zu bytes in %d segments at %lld, result %zd: %s",
-		 i, io.length, io.nr, (long long)io.pos, n, wrong);
-	return problem;
+	return dio_because("I/O %d, %zu bytes in %d segments at %lld, result %zd: %s",
+			   i, io.length, io.nr, (long long)io.pos, n, wrong);
 }
 
 /* Why this cannot be tried, or NULL */
@@ -786,14 +787,18 @@ static const char *set_up(struct dio_target *t, enum operation op, enum memory k
 	return skip;
 }
 
-static void run_kind(struct dio_target *t, enum operation op, enum memory kind)
+static void run_kind(struct dio_target *t, unsigned int i_case)
 {
+	enum operation op = i_case / NR_MEMORIES;
+	enum memory kind = i_case % NR_MEMORIES;
 	struct arena a = { .file = -1 };
 	const char *wrong = t->skip;
 	unsigned long long pins;
 	char name[120];
 	int i;
 
+	if (!makes_sense(op, kind))
+		return;
 	snprintf(name, sizeof(name), "%s %s %s %s", t->name, operation_kinds[op].name,
 		 writes(op) ? "from" : "into", memory_kinds[kind].name);
 	/* Every result can be had alone, whatever ran before it. */
@@ -827,7 +832,7 @@ static void run_kind(struct dio_target *t, enum operation op, enum memory kind)
  * Memory that ends after less than a page.  Where that is less than a logical
  * block, nothing can be read, and the page that was taken is to be given back.
  */
-static void run_fault(struct dio_target *t)
+static void run_fault(struct dio_target *t, unsigned int unused)
 {
 	/* Never more than what is mapped, but less than a logical block of a page */
 	size_t len = block < dio_page_size ? dio_page_size : 2 * dio_page_size;
@@ -858,7 +863,7 @@ static void run_fault(struct dio_target *t)
  * More pages than a bio has, from inside a page on: where the logical block is a
  * page, the end of each bio is trimmed, and the next one begins there.
  */
-static void run_trim(struct dio_target *t)
+static void run_trim(struct dio_target *t, unsigned int unused)
 {
 	size_t len = 3 * DIO_MIB;
 	unsigned char *mem, *whole;
@@ -877,7 +882,7 @@ static void run_trim(struct dio_target *t)
 }
 
 /* Two segments in one page, apart and adjacent, in a single read */
-static void run_one_page(struct dio_target *t)
+static void run_one_page(struct dio_target *t, unsigned int unused)
 {
 	size_t gap;
 	const char *wrong = NULL;
@@ -893,8 +898,8 @@ static void run_one_page(struct dio_target *t)
 
 	page = dio_map(dio_page_size, dio_page_size, false);
 	for (gap = 0; gap <= block && !wrong; gap += block) {
-		memset(page, UNTOUCHED, dio_page_size);
-		memset(shadow, UNTOUCHED, dio_page_size);
+		memset(page, DIO_UNTOUCHED, dio_page_size);
+		memset(shadow, DIO_UNTOUCHED, dio_page_size);
 		iov[0] = (struct iovec){ page + block, block };
 		iov[1] = (struct iovec){ page + 2 * block + gap, block };
 		memcpy(shadow + block, model, block);
@@ -909,7 +914,7 @@ static void run_one_page(struct dio_target *t)
 }
 
 /* The second segment is misaligned: an error after the first was taken, or short */
-static void run_misaligned(struct dio_target *t)
+static void run_misaligned(struct dio_target *t, unsigned int unused)
 {
 	unsigned char *mem;
 	const char *wrong = NULL;
@@ -921,7 +926,7 @@ static void run_misaligned(struct dio_target *t)
 	if (t->skip)
 		return dio_result_skip(name, t->skip);
 	mem = dio_map(3 * dio_page_size, dio_page_size, false);
-	memset(mem, UNTOUCHED, 3 * dio_page_size);
+	memset(mem, DIO_UNTOUCHED, 3 * dio_page_size);
 	iov[0] = (struct iovec){ mem, dio_page_size };
 	iov[1] = (struct iovec){ mem + dio_page_size + 1, dio_page_size };
 	n = preadv(t->fd, iov, 2, 0);
@@ -952,7 +957,7 @@ static off_t make_sparse(const char *path, unsigned char *whole)
 }
 
 /* More is asked for than there is: what was taken for the rest is to be given back. */
-static void run_end(struct dio_target *t)
+static void run_end(struct dio_target *t, unsigned int unused)
 {
 	size_t len = 128 * dio_page_size;
 	unsigned char *mem, *whole;
@@ -985,7 +990,7 @@ static void run_end(struct dio_target *t)
 	for (pos = from; pos < size + dio_page_size && !wrong; pos += block) {
 		ssize_t want = pos < size ? size - pos : 0;
 
-		memset(mem, UNTOUCHED, len);
+		memset(mem, DIO_UNTOUCHED, len);
 		if (pread(fd, mem, len, pos) != want)
 			wrong = "a read did not end where the file does";
 		else if (memcmp(mem, whole + (pos - from), want))
@@ -1003,7 +1008,7 @@ static void run_end(struct dio_target *t)
  * Writes of less than a block of the file system, to where no data was: the rest
  * of the block must become zeros, which iomap writes from its own zero page.
  */
-static void run_zeroing(struct dio_target *t, bool unwritten)
+static void run_zeroing(struct dio_target *t, unsigned int unwritten)
 {
 	const char *wrong = NULL;
 	unsigned char *buf;
@@ -1060,7 +1065,7 @@ static void run_zeroing(struct dio_target *t, bool unwritten)
  * Writes of a sector into a file that shares its first block, then an end of all
  * sharing there.  What was written to a hole far from that block must stay.
  */
-static void run_unshare(struct dio_target *t)
+static void run_unshare(struct dio_target *t, unsigned int unused)
 {
 	enum { FAR = 64 * 1024, SIZE = 128 * 1024 };
 	char name[80], path[100], clone[100];
@@ -1159,7 +1164,7 @@ static bool many_hold(const struct iovec *iov, int nr, const unsigned char *data
 	return true;
 }
 
-static void run_many_segments(struct dio_target *t, bool write)
+static void run_many_segments(struct dio_target *t, unsigned int write)
 {
 	static struct iovec iov[MANY_SEGMENTS];
 	unsigned char *whole, *mem;
@@ -1199,7 +1204,7 @@ static void run_many_segments(struct dio_target *t, bool write)
  * A pin of memory that is shared since a fork() takes a page fault.  Where faults
  * are disabled at first, the write must not end up in the page cache for that.
  */
-static void run_stays_direct(struct dio_target *t)
+static void run_stays_direct(struct dio_target *t, unsigned int unused)
 {
 	struct arena a = { .kind = FORKED, .file = -1, .mapped = AREA_SIZE };
 	unsigned long long dirtied;
@@ -1224,9 +1229,8 @@ static void run_stays_direct(struct dio_target *t)
 	dirtied = dio_vmstat("nr_dirtied") - dirtied;
 	/* Some for what the file system writes about itself */
 	if (!wrong && dirtied > AREA_SIZE / dio_page_size / 2) {
-		snprintf(problem, sizeof(problem), "%llu pages of the page cache became dirty",
-			 dirtied);
-		wrong = problem;
+		wrong = dio_because("%llu pages of the page cache became dirty",
+				    dirtied);
 	}
 	arena_close(&a);
 	dio_result(name, wrong);
@@ -1305,12 +1309,11 @@ static const char *secret_problem(struct dio_target *t, unsigned char *secret, i
 	munmap(mem, dio_page_size);
 	if (!wrong)
 		return NULL;
-	snprintf(problem, sizeof(problem), "%s%s", first ? "after a page of other memory: " : "",
-		 wrong);
-	return problem;
+	return dio_because("%s%s", first ? "after a page of other memory: " : "",
+			   wrong);
 }
 
-static void run_secret(struct dio_target *t, bool write)
+static void run_secret(struct dio_target *t, unsigned int write)
 {
 	unsigned char *secret;
 	const char *wrong;
@@ -1372,7 +1375,7 @@ static void run_large_append(struct dio_target *t)
 }
 
 /* One call of 64 MiB each way, of memory that begins inside a page */
-static void run_large(struct dio_target *t)
+static void run_large(struct dio_target *t, unsigned int unused)
 {
 	size_t offset = block < dio_page_size ? block : 0;
 	unsigned char *from, *to;
@@ -1467,7 +1470,7 @@ static void held_read_end(struct held_read *r)
  * is in flight, and then dirtied anew in its first block only.  When the read is
  * done the page is dirty, but the blocks that were read into are not.
  */
-static void run_partly_dirty(struct dio_target *t, bool async)
+static void run_partly_dirty(struct dio_target *t, unsigned int async)
 {
 	struct held_read r = { .async = async, .fd = t->fd, .length = dio_page_size / 2 };
 	const char *wrong = NULL;
@@ -1515,8 +1518,7 @@ static void run_partly_dirty(struct dio_target *t, bool async)
 	for (i = 0; i < dio_page_size && !wrong; i++) {
 		if (scratch[i] == (i < r.length ? 0xaa : model[i - r.length]))
 			continue;
-		snprintf(problem, sizeof(problem), "byte %zu of the page is not on the disk", i);
-		wrong = problem;
+		wrong = dio_because("byte %zu of the page is not on the disk", i);
 	}
 	close(fd);
 	unlink(path);
@@ -1556,7 +1558,7 @@ static int dirty_work(void)
  * The pages of a file have been dirtied before they are read into, and are still dirty
  * afterwards, of a single block each: no worker has to look at them again.
  */
-static void run_no_worker(struct dio_target *t)
+static void run_no_worker(struct dio_target *t, unsigned int unused)
 {
 	struct iocb iocbs[8], *list[8];
 	struct io_event events[8];
@@ -1580,7 +1582,7 @@ static void run_no_worker(struct dio_target *t)
 	if (mem == MAP_FAILED)
 		dio_die("%s: %s\n", path, strerror(errno));
 	for (round = 0; round < 8 && !wrong; round++) {
-		memset(mem, UNTOUCHED, ARENA_SIZE);
+		memset(mem, DIO_UNTOUCHED, ARENA_SIZE);
 		for (i = 0; i < 8; i++) {
 			list[i] = &iocbs[i];
 			io_prep_pread(list[i], t->fd, mem + i * ARENA_SIZE / 8, ARENA_SIZE / 8,
@@ -1596,9 +1598,8 @@ static void run_no_worker(struct dio_target *t)
 	n = dirty_work();
 	count_work(false);
 	if (!wrong && n) {
-		snprintf(problem, sizeof(problem), "a worker was run %d times for %d reads", n,
-			 round * 8);
-		wrong = problem;
+		wrong = dio_because("a worker was run %d times for %d reads", n,
+				    round * 8);
 	}
 	munmap(mem, ARENA_SIZE);
 	close(fd);
@@ -1628,55 +1629,53 @@ static void rings_init(void)
 	no_polled_uring = ret ? strerror(-ret) : NULL;
 }
 
-/* What reads, then what writes: a zone cannot be brought back to what it was. */
-static void run_target(struct dio_target *t)
+static void opened(struct dio_target *t)
 {
-	unsigned int op, kind;
-
 	block = t->block;
-	if (!t->skip)
-		dio_full_pread(t->fd, model, AREA_SIZE, 0);
-	run_trim(t);
-	run_fault(t);
-	run_one_page(t);
-	run_misaligned(t);
-	run_end(t);
-	run_partly_dirty(t, false);
-	run_partly_dirty(t, true);
-	run_no_worker(t);
-	run_many_segments(t, false);
-	for (op = 0; op < NR_OPERATIONS; op++)
-		for (kind = 0; kind < NR_MEMORIES; kind++)
-			if (makes_sense(op, kind))
-				run_kind(t, op, kind);
-	run_stays_direct(t);
-	run_secret(t, true);
-	run_secret(t, false);
-	run_many_segments(t, true);
-	run_large(t);
-	run_zeroing(t, false);
-	run_zeroing(t, true);
-	run_unshare(t);
+	dio_full_pread(t->fd, model, AREA_SIZE, 0);
 }
 
-int main(int argc, char **argv)
+/* What reads, then what writes: a zone cannot be brought back to what it was. */
+static const struct dio_case cases[] = {
+	{ .run_on = run_trim },
+	{ .run_on = run_fault },
+	{ .run_on = run_one_page },
+	{ .run_on = run_misaligned },
+	{ .run_on = run_end },
+	{ .run_on = run_partly_dirty, .nr = 2 },
+	{ .run_on = run_no_worker },
+	{ .run_on = run_many_segments, .i = false },
+	{ .run_on = run_kind, .nr = NR_OPERATIONS * NR_MEMORIES },
+	{ .run_on = run_stays_direct },
+	{ .run_on = run_secret, .i = true },
+	{ .run_on = run_secret, .i = false },
+	{ .run_on = run_many_segments, .i = true },
+	{ .run_on = run_large },
+	{ .run_on = run_zeroing, .nr = 2 },
+	{ .run_on = run_unshare },
+};
+
+static void all_cases(void)
 {
-	unsigned int id, op, kind, per_target = 17;
-	struct dio_target target;
+	dio_cases_on_targets(cases, ARRAY_SIZE(cases), opened);
+}
+
+static void defaults(void)
+{
+	if (!seed) {
+		seed = dio_now_ms();
+		dio_again("-s %llu", seed);
+	}
+	dio_target_network();
+}
+
+static void start(void)
+{
 	int error;
 
-	seed = dio_now_ms();
-	dio_options(argc, argv, options);
-	dio_target_network();
-
-	ksft_print_header();
 	dio_disk_init();
-	for (op = 0; op < NR_OPERATIONS; op++)
-		for (kind = 0; kind < NR_MEMORIES; kind++)
-			per_target += makes_sense(op, kind);
-	ksft_set_plan(per_target * dio_nr_targets() + 1);
-	ksft_print_msg("seed %llu: repeat with -s %llu\n", seed, seed);
-
+	dio_print("seed %llu: repeat with -s %llu\n", seed, seed);
+	dio_again("-s %llu", seed);
 	error = io_setup(1, &aio);
 	if (error)
 		dio_die("io_setup: %s\n", strerror(-error));
@@ -1684,14 +1683,19 @@ int main(int argc, char **argv)
 	model = map(AREA_SIZE);
 	scratch = map(AREA_SIZE);
 	shadow = map(ARENA_SIZE + dio_page_size);
+}
 
-	for (id = 0; id < dio_nr_targets(); id++) {
-		dio_target_open(&target, id);
-		run_target(&target);
-		if (!target.skip)
-			dio_target_close(&target);
-	}
+static void end(void)
+{
 	io_destroy(aio);
-	dio_result("pins taken are released", dio_pins_problem(false));
-	ksft_finished();
+}
+
+int main(int argc, char **argv)
+{
+	static const struct dio_program program = {
+		.options = options, .defaults = defaults, .start = start,
+		.cases = all_cases, .end = end, .no_pins = true,
+	};
+
+	return dio_main(&program, argc, argv);
 }

@@ -26,26 +26,36 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
-#include "dio_lib.h"
+#include "lib/cases.h"
+#include "lib/daemon.h"
+#include "lib/disk.h"
+#include "lib/dm.h"
+#include "lib/io.h"
+#include "lib/memory.h"
+#include "lib/pins.h"
+#include "lib/remote.h"
+#include "lib/result.h"
+#include "lib/system.h"
+#include "lib/target.h"
 
-#define GUARD		4096		/* bytes around a buffer that must not change */
+#define READ_SECONDS	600		/* until a server is back, and has answered */
 #define OTHERS_SIZE	(64 * DIO_MIB)
-#define XDR_PAD		3		/* a reply is a multiple of four bytes */
 #define LEAK_TRIES	20
 #define SPLICE_SIZE	(4 * 4096)
 
-static char problem[160];
 static bool uncounted;
 
+static const struct dio_target *target;	/* that is open now */
+
 /* The server's own view of the file, through its page cache */
-static const char *server_has(const struct dio_target *t, size_t len, off_t pos, unsigned int kind)
+static const char *server_has(size_t len, off_t pos, unsigned int kind)
 {
 	unsigned char *buf = dio_map(len, dio_page_size, false);
-	int fd = open(t->server_path, O_RDONLY | O_CLOEXEC);
+	int fd = open(target->server_path, O_RDONLY | O_CLOEXEC);
 	const char *why;
 
 	if (fd < 0)
-		dio_die("%s: %s\n", t->server_path, strerror(errno));
+		dio_die("%s: %s\n", target->server_path, strerror(errno));
 	dio_full_pread(fd, buf, len, pos);
 	close(fd);
 	why = dio_compare(buf, len, pos, kind);
@@ -74,12 +84,7 @@ static void restore(const struct dio_target *t)
 }
 
 /* Lengths, positions in the file and in the first page, as no disk takes them */
-static const struct shape {
-	size_t length;
-	off_t pos;
-	unsigned int offset;
-	bool large;
-} shapes[] = {
+static const struct dio_remote_shape shapes[] = {
 	{ 1, 0, 0 },
 	{ 1, 4095, 4095 },
 	{ 511, 1, 3 },
@@ -92,180 +97,102 @@ static const struct shape {
 	{ 16 * DIO_MIB, 0, 513, .large = true },
 };
 
-static void run_shape(const struct dio_target *t, const struct shape *s, bool write)
+static void restore_target(size_t len, off_t pos)
 {
-	size_t size = s->offset + s->length + 2 * GUARD;
-	unsigned char *mem, *buf;
-	const char *why = t->skip;
-	char name[96];
-
-	snprintf(name, sizeof(name), "%s %s of %zu at %lld, memory at %u", t->name,
-		 write ? "pwrite" : "pread", s->length, (long long)s->pos, s->offset);
-	if (!why && s->large && t->io_size)
-		why = "too many requests of that size";
-	if (why)
-		return dio_result_skip(name, why);
-
-	mem = dio_map(size, dio_page_size, false);
-	memset(mem, DIO_UNTOUCHED, size);
-	buf = mem + GUARD + s->offset;
-	if (s->large) {
-		dio_fill(buf, s->length, s->pos, 0);
-		dio_full_pwrite(t->fd, buf, s->length, s->pos);
-		memset(mem, DIO_UNTOUCHED, size);
-	}
-	if (write) {
-		dio_fill(buf, s->length, s->pos, 0x40);
-		why = dio_count(pwrite(t->fd, buf, s->length, s->pos), s->length);
-		if (!why)
-			why = dio_compare(buf, s->length, s->pos, 0x40);
-		if (!why)
-			why = server_has(t, s->length, s->pos, 0x40);
-		if (!why && s->pos)
-			why = server_has(t, s->pos, 0, 0);
-		if (!why && s->pos + s->length < DIO_FILE_SIZE)
-			why = server_has(t, DIO_FILE_SIZE - s->pos - s->length,
-					 s->pos + s->length, 0);
-	} else {
-		why = dio_count(pread(t->fd, buf, s->length, s->pos), s->length);
-		if (!why)
-			why = dio_compare(buf, s->length, s->pos, 0);
-	}
-	if (!why)
-		why = dio_unchanged(mem, buf - mem, "before the buffer");
-	if (!why)
-		why = dio_unchanged(buf + s->length, mem + size - buf - s->length,
-				    "behind the buffer");
-	munmap(mem, size);
-	if (write || s->large)
-		restore(t);
-	dio_result(name, why);
+	restore(target);
 }
 
-/* Segments in one page, that join, that are empty, and that begin and end anywhere */
-static void run_segments(const struct dio_target *t, bool write)
+static int shorten(void)
 {
-	size_t page = dio_page_size, size = 16 * page, len = 0;
-	unsigned char *mem;
-	const char *why;
-	struct iovec iov[8];
-	off_t pos = 777;
-	char name[96];
-	int i;
-
-	snprintf(name, sizeof(name), "%s %s of segments of any alignment", t->name,
-		 write ? "pwritev" : "preadv");
-	if (t->skip)
-		return dio_result_skip(name, t->skip);
-	mem = dio_map(size, page, false);
-	memset(mem, DIO_UNTOUCHED, size);
-	iov[0] = (struct iovec){ mem + 1, 10 };
-	iov[1] = (struct iovec){ mem + 11, 1 };
-	iov[2] = (struct iovec){ mem + 100, page - 100 };
-	iov[3] = (struct iovec){ mem, 0 };
-	iov[4] = (struct iovec){ mem + page, 3 * page };
-	iov[5] = (struct iovec){ mem + 5 * page, 2 * page + 17 };
-	iov[6] = (struct iovec){ mem + 9 * page - 1, 1 };
-	iov[7] = (struct iovec){ mem + 10 * page + 3, 3 * page };
-	for (i = 0; i < ARRAY_SIZE(iov); len += iov[i++].iov_len)
-		if (write)
-			dio_fill(iov[i].iov_base, iov[i].iov_len, pos + len, 0x40);
-	if (write) {
-		why = dio_count(pwritev(t->fd, iov, ARRAY_SIZE(iov), pos), len);
-		if (!why)
-			why = server_has(t, len, pos, 0x40);
-		restore(t);
-	} else {
-		why = dio_count(preadv(t->fd, iov, ARRAY_SIZE(iov), pos), len);
-		for (i = 0, len = 0; i < ARRAY_SIZE(iov) && !why; len += iov[i++].iov_len)
-			why = dio_compare(iov[i].iov_base, iov[i].iov_len, pos + len, 0);
-		if (!why)
-			why = dio_unchanged(mem + 11 + 1, 100 - 12, "between segments");
-		if (!why)
-			why = dio_unchanged(mem + 7 * page + 17, 2 * page - 18, "between segments");
-	}
-	munmap(mem, size);
-	dio_result(name, why);
+	if (ftruncate(target->fd, DIO_SHORT))
+		dio_die("%s: %s\n", target->path, strerror(errno));
+	return target->fd;
 }
 
-/* More is asked for than the file has. */
-static void run_end(const struct dio_target *t)
+static void restore_short(void)
 {
-	static const struct {
-		off_t pos;
-		size_t want;
-	} reads[] = {
-		{ 0, 5001 }, { 1, 5000 }, { 4095, 906 }, { 5000, 1 }, { 5001, 0 }, { 9000, 0 },
-	};
-	size_t len = 5 * dio_page_size;
-	unsigned char *mem;
-	const char *why = NULL;
-	char name[96];
-	int i;
-
-	snprintf(name, sizeof(name), "%s pread past the end is short", t->name);
-	if (t->skip)
-		return dio_result_skip(name, t->skip);
-	mem = dio_map(len, dio_page_size, false);
-	if (ftruncate(t->fd, 5001))
-		dio_die("%s: %s\n", t->path, strerror(errno));
-	for (i = 0; i < ARRAY_SIZE(reads) && !why; i++) {
-		memset(mem, DIO_UNTOUCHED, len);
-		why = dio_count(pread(t->fd, mem + 7, len - 7, reads[i].pos), reads[i].want);
-		if (!why)
-			why = dio_compare(mem + 7, reads[i].want, reads[i].pos, 0);
-		if (!why)
-			why = dio_unchanged(mem + 7 + reads[i].want + XDR_PAD,
-					    len - 7 - reads[i].want - XDR_PAD, "past the end");
-	}
-	restore(t);
-	munmap(mem, len);
-	dio_result(name, why);
+	restore(target);
 }
 
-/* A pipe gets what there is, and no more. */
-static void run_splice_end(const struct dio_target *t)
-{
-	unsigned char buf[8192];
-	const char *why = NULL;
-	off_t pos = 4095;
-	int p[2], in_pipe;
-	char name[96];
+/* XDR: a reply of NFS is a multiple of four bytes. */
+static struct dio_remote remote = {
+	.size = DIO_FILE_SIZE, .around = DIO_FILE_SIZE, .pad = 3, .has = server_has,
+	.restore = restore_target, .shorten = shorten, .restore_short = restore_short,
+};
 
-	snprintf(name, sizeof(name), "%s splice past the end is short", t->name);
-	if (t->skip)
-		return dio_result_skip(name, t->skip);
-	if (pipe(p) || ftruncate(t->fd, 5001))
-		dio_die("%s: %s\n", t->path, strerror(errno));
-	why = dio_count(splice(t->fd, &pos, p[1], NULL, 65536, 0), 906);
-	if (!why && (ioctl(p[0], FIONREAD, &in_pipe) || in_pipe != 906)) {
-		snprintf(problem, sizeof(problem), "%d bytes are in the pipe, 906 were read",
-			 in_pipe);
-		why = problem;
-	}
-	if (!why)
-		why = dio_count(read(p[0], buf, sizeof(buf)), 906);
-	if (!why)
-		why = dio_compare(buf, 906, 4095, 0);
-	close(p[0]);
-	close(p[1]);
-	restore(t);
-	dio_result(name, why);
+static void opened(struct dio_target *t)
+{
+	target = t;
+	remote.fd = t->fd;
+}
+
+static void label_shape(char *name, size_t size, unsigned int i)
+{
+	const struct dio_remote_shape *s = &shapes[i / 2];
+
+	snprintf(name, size, "%s of %zu at %lld, memory at %u", i & 1 ? "pwrite" : "pread",
+		 s->length, (long long)s->pos, s->offset);
+}
+
+static const char *test_shape(struct dio_target *t, unsigned int i)
+{
+	if (shapes[i / 2].large && t->io_size)
+		return dio_skip("too many requests of that size");
+	return dio_remote_transfer(&remote, &shapes[i / 2], i & 1);
+}
+
+static const char *test_segments(unsigned int write)
+{
+	return dio_remote_segments(&remote, 777, write, false);
+}
+
+static const char *test_end(unsigned int unused)
+{
+	return dio_remote_end(&remote);
+}
+
+static const char *test_splice_end(unsigned int unused)
+{
+	return dio_remote_splice_end(&remote);
+}
+
+static void label_unmapped(char *name, size_t size, unsigned int i)
+{
+	snprintf(name, size, "%s %s unmapped memory is short", i & 1 ? "pwrite" : "pread",
+		 i & 2 ? "whose second segment is" : "that runs into");
+}
+
+static const char *test_unmapped(unsigned int i)
+{
+	return dio_remote_unmapped(&remote, i & 1, i & 2, false);
+}
+
+static const char *test_read_only(unsigned int unused)
+{
+	return dio_remote_read_only(&remote);
+}
+
+static const char *test_dirty(unsigned int write)
+{
+	return dio_remote_dirty(&remote, write);
+}
+
+/* A page that several requests have parts of is pinned once for each of them. */
+static const char *test_pins(struct dio_target *t, unsigned int write)
+{
+	size_t size = t->io_size && t->io_size < dio_page_size ? t->io_size : dio_page_size;
+
+	return dio_remote_pins(&remote, write, 16 * dio_page_size / size);
 }
 
 /* What is in the page cache and not written back is what a direct read is to see. */
-static void run_cached(const struct dio_target *t, bool spliced)
+static const char *test_cached(struct dio_target *t, unsigned int spliced)
 {
 	static unsigned char cached[4096], buf[4096];
 	int fd = open(t->path, O_RDWR | O_CLOEXEC), p[2];
 	const char *why = NULL;
 	off_t pos = 8192;
-	char name[96];
 
-	snprintf(name, sizeof(name), "%s %s sees what is in the page cache", t->name,
-		 spliced ? "splice" : "pread");
-	if (t->skip)
-		return dio_result_skip(name, t->skip);
 	if (fd < 0 || pipe(p))
 		dio_die("%s: %s\n", t->path, strerror(errno));
 	dio_fill(cached, sizeof(cached), pos, 1);
@@ -282,134 +209,16 @@ static void run_cached(const struct dio_target *t, bool spliced)
 	close(p[1]);
 	close(fd);
 	restore(t);
-	dio_result(name, why);
+	return why;
 }
 
-/* Memory that ends before the I/O does: as much as there is memory for is done. */
-static void run_unmapped(const struct dio_target *t, bool write, bool segments)
+static const char *test_dirty_huge(struct dio_target *t, unsigned int unused)
 {
-	size_t page = dio_page_size, there = 3 * page - 100;
-	unsigned char *mem;
-	const char *why;
-	struct iovec iov[2];
-	char name[96];
-	off_t pos = 4321;
-	ssize_t n;
+	const char *why = NULL;
 
-	snprintf(name, sizeof(name), "%s %s %s unmapped memory is short", t->name,
-		 write ? "pwrite" : "pread",
-		 segments ? "whose second segment is" : "that runs into");
-	if (t->skip)
-		return dio_result_skip(name, t->skip);
-	mem = dio_map(4 * page, page, false);
-	memset(mem, DIO_UNTOUCHED, 3 * page);
-	munmap(mem + 3 * page, page);
-	if (write)
-		dio_fill(mem + 100, there, pos, 0x40);
-	if (segments) {
-		there -= page;
-		iov[0] = (struct iovec){ mem + 100, there };
-		iov[1] = (struct iovec){ mem + 3 * page, page };
-	} else {
-		iov[0] = (struct iovec){ mem + 100, there + page };
-	}
-	n = write ? pwritev(t->fd, iov, 1 + segments, pos) : preadv(t->fd, iov, 1 + segments, pos);
-	why = dio_count(n, there);
-	if (!why)
-		why = write ? server_has(t, there, pos, 0x40) :
-			      dio_compare(mem + 100, there, pos, 0);
-	if (!why && write)
-		why = server_has(t, DIO_FILE_SIZE - pos - there, pos + there, 0);
-	if (!why && (write ? pwrite(t->fd, mem + 3 * page, page, pos) :
-		     pread(t->fd, mem + 3 * page, page, pos)) >= 0)
-		why = "there was no memory at all, and no error";
-	if (!why && errno != EFAULT)
-		why = strerror(errno);
-	munmap(mem, 3 * page);
-	if (write)
-		restore(t);
-	dio_result(name, why);
-}
-
-static void run_read_only(const struct dio_target *t)
-{
-	size_t len = 3 * dio_page_size;
-	unsigned char *mem;
-	const char *why;
-	char name[96];
-
-	snprintf(name, sizeof(name), "%s read-only memory is a source and no destination", t->name);
-	if (t->skip)
-		return dio_result_skip(name, t->skip);
-	mem = dio_map(len, dio_page_size, false);
-	dio_fill(mem, len, 99, 0x40);
-	mprotect(mem, len, PROT_READ);
-	why = dio_count(pwrite(t->fd, mem, len, 99), len);
-	if (!why)
-		why = server_has(t, len, 99, 0x40);
-	if (!why && (pread(t->fd, mem, len, 5) != -1 || errno != EFAULT))
-		why = "a read into it has not ended in EFAULT";
-	if (!why)
-		why = dio_compare(mem, len, 99, 0x40);
-	munmap(mem, len);
-	restore(t);
-	dio_result(name, why);
-}
-
-/* Who writes to memory marks it dirty, and who reads it does not. */
-static void run_dirty(const struct dio_target *t, bool write)
-{
-	const char *why = t->skip;
-	char name[96];
-
-	snprintf(name, sizeof(name), "%s %s", t->name, write ?
-		 "pwrite leaves clean what it writes" : "pread marks dirty what it reads into");
-	if (why)
-		return dio_result_skip(name, why);
-	why = dio_dirty_io(t->fd, write);
-	if (write)
-		restore(t);
-	dio_result(name, why);
-}
-
-static void run_dirty_huge(const struct dio_target *t)
-{
-	const char *why = t->skip;
-	char name[96];
-
-	snprintf(name, sizeof(name), "%s pread marks dirty a huge page that it reads into",
-		 t->name);
-	if (why || !dio_dirty_huge_io(t->fd, &why))
-		return dio_result_skip(name, why);
-	dio_result(name, why);
-}
-
-/* A page that several requests have parts of is pinned once for each of them. */
-static void run_pins(const struct dio_target *t, bool write)
-{
-	size_t len = 16 * dio_page_size, pins, want = len / dio_page_size;
-	unsigned char *mem;
-	const char *why;
-	char name[96];
-
-	snprintf(name, sizeof(name), "%s %s pins what it %s", t->name,
-		 write ? "pwrite" : "pread", write ? "writes" : "reads into");
-	if (t->skip)
-		return dio_result_skip(name, t->skip);
-	if (t->io_size && t->io_size < dio_page_size)
-		want = len / t->io_size;
-	mem = dio_map(len, dio_page_size, false);
-	dio_fill(mem, len, 0, 0);
-	pins = dio_pins_acquired();
-	why = dio_count(write ? pwrite(t->fd, mem, len, 0) : pread(t->fd, mem, len, 0), len);
-	pins = dio_pins_acquired() - pins;
-	if (!why && pins != want) {
-		snprintf(problem, sizeof(problem), "%zu pins were taken instead of %zu",
-			 pins, want);
-		why = problem;
-	}
-	munmap(mem, len);
-	dio_result(name, why);
+	if (!dio_dirty_huge_io(t->fd, &why))
+		return dio_skip(why);
+	return why;
 }
 
 /* Read to a pipe and away from there. */
@@ -450,16 +259,12 @@ static long pages_left(void)
  * meanwhile, but hardly a quarter of a page for each splice, and not many times in a
  * row.
  */
-static void run_splices(const struct dio_target *t)
+static const char *test_splices(struct dio_target *t, unsigned int unused)
 {
 	unsigned int try, times = t->io_size ? 50 : 200;
 	const char *why;
-	char name[96];
 	long gone = 0;
 
-	snprintf(name, sizeof(name), "%s splice leaves no page behind", t->name);
-	if (t->skip)
-		return dio_result_skip(name, t->skip);
 	/* What is allocated once is allocated now. */
 	why = splice_away(t, times / 8);
 	for (try = 0; try < LEAK_TRIES && !why; try++) {
@@ -470,28 +275,21 @@ static void run_splices(const struct dio_target *t)
 			break;
 	}
 	if (!why && try == LEAK_TRIES) {
-		snprintf(problem, sizeof(problem), "LEAKED: %ld pages less after %u splices",
-			 gone, times);
-		why = problem;
+		why = dio_because("LEAKED: %ld pages less after %u splices",
+				  gone, times);
 	}
-	dio_result(name, why);
+	return why;
 }
 
 /* The disk below the server cannot read a block: what is before it is read. */
-static void run_bad_block(const struct dio_target *t)
+static const char *test_bad_block(struct dio_target *t, unsigned int unused)
 {
-	/* ksmbd calls any error that it does not know a bad handle. */
-	int error = t->server == DIO_KSMBD ? EBADF : EIO;
-	int page = dio_page_size, fd, block = 4;
+	int page = dio_page_size, error = t->server->bad_block, fd, block = 4;
 	size_t len = 16 * page;
 	unsigned char *mem;
 	const char *why;
-	char name[96];
 	ssize_t n;
 
-	snprintf(name, sizeof(name), "%s pread over an error of the server's disk", t->name);
-	if (t->skip)
-		return dio_result_skip(name, t->skip);
 	fd = open(t->server_path, O_RDWR | O_CLOEXEC);
 	if (fd < 0 || fsync(fd) || ioctl(fd, FIBMAP, &block) || !block)
 		dio_die("%s: where it is on the disk: %s\n", t->server_path, strerror(errno));
@@ -513,36 +311,7 @@ static void run_bad_block(const struct dio_target *t)
 	if (!why)
 		why = dio_compare(mem, len, 0, 0);
 	munmap(mem, len);
-	dio_result(name, why);
-}
-
-/* Has the process gone to sleep, not to be woken but by a fatal signal? */
-static bool waits(pid_t pid)
-{
-	unsigned long long start = dio_now_ms();
-	char path[40], stat[512], *state;
-
-	sprintf(path, "/proc/%d/stat", pid);
-	do {
-		if (dio_read_file(stat, sizeof(stat), path))
-			return false;
-		state = strrchr(stat, ')');
-		if (state && state[1] && state[2] == 'D')
-			return true;
-	} while (!dio_expired(start));
-	return false;
-}
-
-static bool dies(pid_t pid)
-{
-	unsigned long long start = dio_now_ms();
-	int status;
-
-	kill(pid, SIGKILL);
-	while (!waitpid(pid, &status, WNOHANG))
-		if (dio_expired(start))
-			return false;
-	return true;
+	return why;
 }
 
 enum killed {
@@ -569,7 +338,7 @@ static const char * const killed_names[NR_KILLED] = {
  */
 static size_t killed_write_size(const struct dio_target *t)
 {
-	if (t->server >= DIO_SMB)
+	if (!t->server->commits)
 		return KILLED_READ_SIZE;
 	return t->io_size ? 2 * DIO_MIB : 16 * DIO_MIB;
 }
@@ -664,27 +433,23 @@ static const char *in_order(const char *path, size_t size)
  * Who waits for an I/O is killed, and with it the memory goes, or the pipe.  The I/O
  * goes on: it must neither reach memory that others have by now, nor send theirs.
  */
-static void run_killed(const struct dio_target *t, enum killed way)
+static const char *test_killed(struct dio_target *t, unsigned int way)
 {
 	/* What is half sent by then, the SMB client does not go on with. */
-	bool pauses = way >= KILLED_WRITE && t->server == DIO_SMB;
+	bool pauses = way >= KILLED_WRITE && t->server->pause;
 	unsigned long long calls, start;
-	const char *why = t->skip;
+	const char *why = NULL;
 	unsigned char *others;
 	void *thread_why = NULL;
 	pthread_t thread;
 	cpu_set_t all, one;
-	char name[96], path[100];
+	char path[100];
 	int file = -1;
 	pid_t pid;
 	size_t i;
 
-	snprintf(name, sizeof(name), "%s %s goes on when its process is killed", t->name,
-		 killed_names[way]);
-	if (!why && way >= KILLED_WRITE && t->server == DIO_KSMBD)
-		why = "this server can't be held";
-	if (why)
-		return dio_result_skip(name, why);
+	if (way >= KILLED_WRITE && !t->server->commits && !pauses)
+		return dio_skip("this server can't be held");
 	others = dio_map(OTHERS_SIZE, dio_page_size, false);
 	/* Pages are freed to the CPU, whose next allocations get them first. */
 	sched_getaffinity(0, sizeof(all), &all);
@@ -696,12 +461,12 @@ static void run_killed(const struct dio_target *t, enum killed way)
 		file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT | O_CLOEXEC, 0600);
 		if (file < 0)
 			dio_die("%s: %s\n", path, strerror(errno));
-		dio_server_threads(1);
+		t->server->threads(1);
 	}
-	calls = dio_client_calls(t->dir, "READ");
+	calls = t->server->calls(t->dir, "READ");
 	dio_hold();
 	if (pauses) {
-		dio_smb_pause(true);
+		t->server->pause(true);
 	} else if (way >= KILLED_WRITE) {
 		if (pthread_create(&thread, NULL, read_thread, (void *)t))
 			dio_die("no thread\n");
@@ -716,9 +481,9 @@ static void run_killed(const struct dio_target *t, enum killed way)
 	while (!why && !pauses && !dio_held())
 		if (dio_expired(start))
 			why = "set-up: nothing is held";
-	if (!why && !waits(pid))
+	if (!why && !dio_waits(pid, pid))
 		why = "set-up: the process does not wait";
-	if (!dies(pid) && !why)
+	if (!dio_dies(pid) && !why)
 		why = "it cannot be killed";
 	if (!why && !pauses && !dio_held())
 		why = "set-up: it did not stay in flight";
@@ -726,12 +491,12 @@ static void run_killed(const struct dio_target *t, enum killed way)
 	dio_release();
 	if (way >= KILLED_WRITE) {
 		if (pauses) {
-			dio_smb_pause(false);
+			t->server->pause(false);
 			/* Behind all that was sent */
 			thread_why = read_thread((void *)t);
 		} else {
 			pthread_join(thread, &thread_why);
-			dio_server_threads(8);
+			t->server->threads(8);
 		}
 		if (!why)
 			why = thread_why;
@@ -746,7 +511,7 @@ static void run_killed(const struct dio_target *t, enum killed way)
 	} else {
 		/* Counted when the client is done with it */
 		start = dio_now_ms();
-		while (!why && dio_client_calls(t->dir, "READ") == calls)
+		while (!why && t->server->calls(t->dir, "READ") == calls)
 			if (dio_expired(start))
 				why = "the read does not end";
 	}
@@ -757,33 +522,20 @@ static void run_killed(const struct dio_target *t, enum killed way)
 			why = "CORRUPTED memory of another process";
 	munmap(others, OTHERS_SIZE);
 	sched_setaffinity(0, sizeof(all), &all);
-	dio_result(name, why);
+	return why;
 }
 
-struct writer {
-	int fd;
-	unsigned char *mem;
-	size_t length;
-	ssize_t result;
+struct stopper {
+	const struct dio_daemon *server;
 	bool stops;
 };
 
-static void *write_thread(void *arg)
-{
-	struct writer *w = arg;
-
-	w->result = pwrite(w->fd, w->mem, w->length, 0);
-	if (w->result < 0)
-		w->result = -errno;
-	return NULL;
-}
-
 static void *stop_thread(void *arg)
 {
-	struct writer *w = arg;
+	struct stopper *s = arg;
 
-	__atomic_store_n(&w->stops, true, __ATOMIC_SEQ_CST);
-	dio_server_threads(0);
+	__atomic_store_n(&s->stops, true, __ATOMIC_SEQ_CST);
+	s->server->threads(0);
 	return NULL;
 }
 
@@ -796,76 +548,53 @@ static void *stop_thread(void *arg)
  * It is the last of the writes that holds the server: of a part of a page, the rest
  * of which is read first.
  */
-static void run_restart(const struct dio_target *t)
+static const char *test_restart(struct dio_target *t, unsigned int unused)
 {
-	struct writer w = { .fd = t->fd };
+	struct dio_io w = { .fd = t->fd, .write = true };
+	struct stopper s = { .server = t->server };
 	unsigned long long calls, again, start = dio_now_ms();
-	pthread_t writer, stopper;
+	pthread_t stopper;
 	const char *why = NULL;
-	char name[96];
 	size_t full;
 
-	snprintf(name, sizeof(name), "%s pwrite is sent again to a restarted server", t->name);
-	if (t->skip)
-		return dio_result_skip(name, t->skip);
 	full = (t->io_size ? 16 * 1024 : DIO_MIB);
 	w.length = full + 333;
 	w.mem = dio_map(w.length, dio_page_size, false);
 	dio_fill(w.mem, w.length, 0, 0x40);
-	dio_server_threads(1);
-	calls = dio_client_calls(t->dir, "WRITE");
+	t->server->threads(1);
+	calls = t->server->calls(t->dir, "WRITE");
 	dio_hold();
-	if (pthread_create(&writer, NULL, write_thread, &w))
-		dio_die("no thread\n");
+	dio_io_start(&w);
 	if (!dio_wait_held())
 		why = "set-up: the last write is not held";
-	if (pthread_create(&stopper, NULL, stop_thread, &w))
+	if (pthread_create(&stopper, NULL, stop_thread, &s))
 		dio_die("no thread\n");
-	while (!__atomic_load_n(&w.stops, __ATOMIC_SEQ_CST) && !dio_expired(start))
+	while (!__atomic_load_n(&s.stops, __ATOMIC_SEQ_CST) && !dio_expired(start))
 		;
 	if (!dio_wait_held() && !why)
 		why = "set-up: the last write did not stay in flight";
 	dio_release();
 	pthread_join(stopper, NULL);
-	again = dio_client_calls(t->dir, "WRITE");
+	again = t->server->calls(t->dir, "WRITE");
 	calls = again - calls;
-	dio_server_run();
-	pthread_join(writer, NULL);
-	again = dio_client_calls(t->dir, "WRITE") - again;
+	t->server->run();
+	dio_io_end(&w, READ_SECONDS);
+	again = t->server->calls(t->dir, "WRITE") - again;
 	if (!why && !again)
 		why = "nothing was sent to the restarted server";
 	if (!why && (w.result <= 0 || w.result > w.length))
-		why = dio_count(w.result, w.length);
+		why = dio_not_result(w.result, w.length);
 	if (!why)
-		why = server_has(t, w.length, 0, 0x40);
+		why = server_has(w.length, 0, 0x40);
 	if (!why)
-		why = server_has(t, DIO_FILE_SIZE - w.length, w.length, 0);
+		why = server_has(DIO_FILE_SIZE - w.length, w.length, 0);
 	if (!why)
 		why = dio_compare(w.mem, w.length, 0, 0x40);
 	munmap(w.mem, w.length);
 	restore(t);
-	ksft_print_msg("%s: %llu calls of WRITE before the restart, %llu after it\n",
-		       t->name, calls, again);
-	dio_result(name, why);
-}
-
-struct reader {
-	int fd;
-	unsigned char *mem;
-	size_t length;
-	ssize_t result;
-	pid_t tid;
-};
-
-static void *pread_thread(void *arg)
-{
-	struct reader *r = arg;
-
-	__atomic_store_n(&r->tid, gettid(), __ATOMIC_SEQ_CST);
-	r->result = pread(r->fd, r->mem, r->length, 0);
-	if (r->result < 0)
-		r->result = -errno;
-	return NULL;
+	dio_print("%s: %llu calls of WRITE before the restart, %llu after it\n",
+		  t->name, calls, again);
+	return why;
 }
 
 /* Has the kernel warned of anything? */
@@ -881,19 +610,17 @@ static bool warned(void)
  * The memory of a read is a file's, next to the server's file of the target, and is
  * written back while the read is in flight: what is read is new to that file.
  */
-static void run_mapped(const struct dio_target *t)
+static const char *test_mapped(struct dio_target *t, unsigned int unused)
 {
-	struct reader r = { .fd = t->fd, .length = 4 * dio_page_size };
+	struct dio_io r = { .fd = t->fd, .length = 4 * dio_page_size };
 	unsigned char *disk = dio_map(r.length, dio_page_size, false);
-	const char *why = t->skip;
+	const char *why = NULL;
 	bool warned_before = warned();
-	pthread_t reader;
-	char name[96], path[100];
+	char path[100];
 	int fd;
 
-	snprintf(name, sizeof(name), "%s pread into a mapped file that is written back", t->name);
 	if (why)
-		return dio_result_skip(name, why);
+		return dio_skip(why);
 	strcpy(path, t->server_path);
 	strcpy(strrchr(path, '/'), "/mapped");
 	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT | O_CLOEXEC, 0600);
@@ -910,8 +637,7 @@ static void run_mapped(const struct dio_target *t)
 		dio_die("%s: msync: %s\n", path, strerror(errno));
 
 	dio_hold();
-	if (pthread_create(&reader, NULL, pread_thread, &r))
-		dio_die("no thread\n");
+	dio_io_start(&r);
 	if (!dio_wait_held())
 		why = "set-up: the read is not held";
 	if (msync(r.mem, r.length, MS_SYNC) && !why)
@@ -919,11 +645,9 @@ static void run_mapped(const struct dio_target *t)
 	if (!why && !dio_held())
 		why = "set-up: it did not stay in flight";
 	dio_release();
-	pthread_join(reader, NULL);
-	if (!why && r.result < 0)
-		why = strerror(-r.result);
+	dio_io_end(&r, READ_SECONDS);
 	if (!why)
-		why = dio_count(r.result, r.length);
+		why = dio_not_result(r.result, r.length);
 	if (!why)
 		why = dio_compare(r.mem, r.length, 0, 0);
 	if (msync(r.mem, r.length, MS_SYNC) && !why)
@@ -937,7 +661,7 @@ static void run_mapped(const struct dio_target *t)
 	munmap(disk, r.length);
 	close(fd);
 	unlink(path);
-	dio_result(name, why);
+	return why;
 }
 
 #define PORTIONS_SIZE	(64 * DIO_MIB)
@@ -946,22 +670,19 @@ static void run_mapped(const struct dio_target *t)
  * As much is pinned as the client may have asked for by then, and not all that it is
  * going to ask for.  A fork() copies what is pinned.
  */
-static void run_portions(const struct dio_target *t)
+static const char *test_portions(struct dio_target *t, unsigned int unused)
 {
-	struct reader r = { .length = PORTIONS_SIZE };
+	struct dio_io r = { .length = PORTIONS_SIZE };
 	size_t all = PORTIONS_SIZE / dio_page_size, pinned = 0;
 	unsigned long long start = dio_now_ms();
-	const char *why = t->skip;
-	pthread_t reader;
-	char name[96], path[100];
+	const char *why = NULL;
+	char path[100];
 	pid_t pid;
 
-	snprintf(name, sizeof(name), "%s pread pins what it has asked for", t->name);
-	if (!why && t->server != DIO_SMB)
-		why = t->server == DIO_KSMBD ? "this server can't be held" :
-					       "it asks for all of it at once";
-	if (why)
-		return dio_result_skip(name, why);
+	if (t->server->commits)
+		return dio_skip("it asks for all of it at once");
+	if (!t->server->pause)
+		return dio_skip("this server can't be held");
 	strcpy(path, t->server_path);
 	strcpy(strrchr(path, '/'), "/portions");
 	r.fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -975,10 +696,9 @@ static void run_portions(const struct dio_target *t)
 	r.mem = dio_map(r.length, dio_page_size, false);
 	memset(r.mem, DIO_UNTOUCHED, r.length);
 
-	dio_smb_pause(true);
-	if (pthread_create(&reader, NULL, pread_thread, &r))
-		dio_die("no thread\n");
-	while (!pinned || !waits(__atomic_load_n(&r.tid, __ATOMIC_SEQ_CST))) {
+	t->server->pause(true);
+	dio_io_start(&r);
+	while (!pinned || !dio_waits(getpid(), __atomic_load_n(&r.tid, __ATOMIC_SEQ_CST))) {
 		pinned = dio_vmstat("nr_foll_pin_acquired") - dio_vmstat("nr_foll_pin_released");
 		if (dio_expired(start))
 			break;
@@ -995,65 +715,55 @@ static void run_portions(const struct dio_target *t)
 		_exit(0);
 	start = dio_now_ms() - start;
 	waitpid(pid, NULL, 0);
-	dio_smb_pause(false);
-	pthread_join(reader, NULL);
-	ksft_print_msg("%s: %zu of %zu pages were pinned, fork() took %llu ms\n", t->name,
-		       pinned, all, start);
-	if (!why && r.result < 0)
-		why = strerror(-r.result);
+	t->server->pause(false);
+	dio_io_end(&r, READ_SECONDS);
+	dio_print("%s: %zu of %zu pages were pinned, fork() took %llu ms\n", t->name,
+		  pinned, all, start);
 	if (!why)
-		why = dio_count(r.result, r.length);
+		why = dio_not_result(r.result, r.length);
 	if (!why && (r.mem[0] || memcmp(r.mem, r.mem + 1, r.length - 1)))
 		why = "what was read is not the zeros of the file";
 	munmap(r.mem, r.length);
 	close(r.fd);
 	unlink(path);
-	dio_result(name, why);
+	return why;
 }
 
 /*
  * smbd is killed while it has a read in flight, and another takes its place: the
  * client connects to it, opens the file and asks once more.
  */
-static void run_reconnect(const struct dio_target *t)
+static const char *test_reconnect(struct dio_target *t, unsigned int unused)
 {
-	struct reader r = { .fd = t->fd, .length = 16 * 4096 + 333 };
+	struct dio_io r = { .fd = t->fd, .length = 16 * 4096 + 333 };
 	unsigned long long calls, start;
-	const char *why = t->skip;
-	pthread_t reader;
-	char name[96];
+	const char *why = NULL;
 
-	snprintf(name, sizeof(name), "%s pread is asked again of a restarted server", t->name);
-	if (!why && t->server == DIO_KSMBD)
-		why = "the kernel's server ends when it likes to";
-	if (why)
-		return dio_result_skip(name, why);
+	if (!t->server->pause)
+		return dio_skip("the kernel's server ends when it likes to");
 	r.mem = dio_map(r.length, dio_page_size, false);
 	memset(r.mem, DIO_UNTOUCHED, r.length);
-	calls = dio_client_calls(t->dir, "READ");
+	calls = t->server->calls(t->dir, "READ");
 	dio_hold();
-	if (pthread_create(&reader, NULL, pread_thread, &r))
-		dio_die("no thread\n");
+	dio_io_start(&r);
 	if (!dio_wait_held())
 		why = "set-up: the read is not held";
-	dio_server_threads(0);
+	t->server->threads(0);
 	dio_release();
 	/* It can't end before the disk does what it was asked for. */
 	start = dio_now_ms();
-	while (dio_port_answers(DIO_SMB_PORT) && !dio_expired(start))
+	while (dio_port_answers(t->server->port) && !dio_expired(start))
 		;
-	dio_server_run();
-	pthread_join(reader, NULL);
-	if (!why && r.result < 0)
-		why = strerror(-r.result);
+	t->server->run();
+	dio_io_end(&r, READ_SECONDS);
 	if (!why)
-		why = dio_count(r.result, r.length);
+		why = dio_not_result(r.result, r.length);
 	if (!why)
 		why = dio_compare(r.mem, r.length, 0, 0);
-	ksft_print_msg("%s: %llu reads have ended\n", t->name,
-		       dio_client_calls(t->dir, "READ") - calls);
+	dio_print("%s: %llu reads have ended\n", t->name,
+		  t->server->calls(t->dir, "READ") - calls);
 	munmap(r.mem, r.length);
-	dio_result(name, why);
+	return why;
 }
 
 /* Whether a snapshot can be made of two halves of @device, in chunks of two pages */
@@ -1092,19 +802,15 @@ static const char *snapshot_problem(const char *device, unsigned long long secto
  * dm-bufio reads into memory of several pages that is no compound page: all but the
  * first have a count of 0.  Whoever takes a reference frees them when he drops it.
  */
-static void run_uncounted(const struct dio_target *t)
+static const char *test_uncounted(struct dio_target *t, unsigned int unused)
 {
-	const char * const modprobe[] = { "modprobe", "dm-snapshot", NULL };
-	char name[80], path[100], device[64];
-	const char *why = t->skip;
+	char path[100], device[64];
+	const char *why = NULL;
 	int fd, loop = -1;
 
-	snprintf(name, sizeof(name), "%s reads into pages without a count", t->name);
-	if (!why && !uncounted)
-		why = "kernels without the series free these pages: -p";
-	if (why)
-		return dio_result_skip(name, why);
-	dio_run(modprobe);
+	if (!uncounted)
+		return dio_skip("kernels without the series free these pages: -p");
+	dio_modprobe("dm-snapshot");
 	snprintf(path, sizeof(path), "%s/loop", t->dir);
 	/* SMB goes by the file, and not by what the loop device asks for. */
 	fd = open(path, O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600);
@@ -1113,13 +819,29 @@ static void run_uncounted(const struct dio_target *t)
 	why = dio_loop_attach(fd, 0, &loop, device);
 	if (why) {
 		close(fd);
-		return dio_result_skip(name, why);
+		return dio_skip(why);
 	}
 	why = snapshot_problem(device, DIO_FILE_SIZE / 512);
 	dio_loop_detach(&loop);
 	close(fd);
 	unlink(path);
-	dio_result(name, why);
+	return why;
+}
+
+static void label_killed(char *name, size_t size, unsigned int way)
+{
+	snprintf(name, size, "%s goes on when its process is killed", killed_names[way]);
+}
+
+/* What NFS had not committed it writes anew, what SMB had asked for it reads anew. */
+static void run_again(struct dio_target *t, unsigned int unused)
+{
+	const struct dio_case commits = {
+		"pwrite is sent again to a restarted server", .test_on = test_restart };
+	const struct dio_case other = {
+		"pread is asked again of a restarted server", .test_on = test_reconnect };
+
+	dio_cases(t->server->commits ? &commits : &other, 1, t);
 }
 
 static const struct dio_option options[] = {
@@ -1129,56 +851,48 @@ static const struct dio_option options[] = {
 	{ 0 }
 };
 
+static const struct dio_case cases[] = {
+	{ .label = label_shape, .test_on = test_shape, .nr = 2 * ARRAY_SIZE(shapes) },
+	{ "preadv of segments of any alignment", .test = test_segments, .i = false },
+	{ "pwritev of segments of any alignment", .test = test_segments, .i = true },
+	{ "pread past the end is short", .test = test_end },
+	{ "splice past the end is short", .test = test_splice_end },
+	{ "pread sees what is in the page cache", .test_on = test_cached, .i = false },
+	{ "splice sees what is in the page cache", .test_on = test_cached, .i = true },
+	{ .label = label_unmapped, .test = test_unmapped, .nr = 4 },
+	{ "read-only memory is a source and no destination", .test = test_read_only },
+	{ "pread marks dirty what it reads into", .test = test_dirty, .i = false },
+	{ "pwrite leaves clean what it writes", .test = test_dirty, .i = true },
+	{ "pread marks dirty a huge page that it reads into", .test_on = test_dirty_huge },
+	{ "pread pins what it reads into", .test_on = test_pins, .i = false },
+	{ "pwrite pins what it writes", .test_on = test_pins, .i = true },
+	{ "splice leaves no page behind", .test_on = test_splices },
+	{ "pread over an error of the server's disk", .test_on = test_bad_block },
+	{ "reads into pages without a count", .test_on = test_uncounted },
+	{ .label = label_killed, .test_on = test_killed, .nr = NR_KILLED },
+	{ "pread into a mapped file that is written back", .test_on = test_mapped },
+	{ "pread pins what it has asked for", .test_on = test_portions },
+	{ .run_on = run_again },
+};
+
+static void all_cases(void)
+{
+	dio_cases_on_targets(cases, ARRAY_SIZE(cases), opened);
+}
+
+static void start(void)
+{
+	if (!dio_nr_targets())
+		dio_skip_all("it is linked with no server of a network file system\n");
+	dio_disk_init();
+}
+
 int main(int argc, char **argv)
 {
-	unsigned int id, i, nr = 0, per_target;
-	struct dio_target target;
+	static const struct dio_program program = {
+		.options = options, .defaults = dio_target_only_network,
+		.start = start, .cases = all_cases,
+	};
 
-	dio_options(argc, argv, options);
-	dio_target_network();
-	ksft_print_header();
-	dio_disk_init();
-	for (id = 0; id < dio_nr_targets(); id++)
-		nr += dio_target_is_network(id);
-	per_target = 2 * ARRAY_SIZE(shapes) + 2 + 4 + 4 + 1 + 3 + 2 + 1 + 1 + NR_KILLED + 1 + 3;
-	ksft_set_plan(nr * per_target + 1);
-
-	for (id = 0; id < dio_nr_targets(); id++) {
-		if (!dio_target_is_network(id))
-			continue;
-		dio_target_open(&target, id);
-		for (i = 0; i < ARRAY_SIZE(shapes); i++) {
-			run_shape(&target, &shapes[i], false);
-			run_shape(&target, &shapes[i], true);
-		}
-		run_segments(&target, false);
-		run_segments(&target, true);
-		run_end(&target);
-		run_splice_end(&target);
-		run_cached(&target, false);
-		run_cached(&target, true);
-		for (i = 0; i < 4; i++)
-			run_unmapped(&target, i & 1, i & 2);
-		run_read_only(&target);
-		run_dirty(&target, false);
-		run_dirty(&target, true);
-		run_dirty_huge(&target);
-		run_pins(&target, false);
-		run_pins(&target, true);
-		run_splices(&target);
-		run_bad_block(&target);
-		run_uncounted(&target);
-		for (i = 0; i < NR_KILLED; i++)
-			run_killed(&target, i);
-		run_mapped(&target);
-		run_portions(&target);
-		if (target.server < DIO_SMB)
-			run_restart(&target);
-		else
-			run_reconnect(&target);
-		if (!target.skip)
-			dio_target_close(&target);
-	}
-	dio_result("pins taken are released", dio_pins_problem(true));
-	ksft_finished();
+	return dio_main(&program, argc, argv);
 }

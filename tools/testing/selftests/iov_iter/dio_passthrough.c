@@ -36,55 +36,29 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
-#include "dio_lib.h"
+#include "lib/area.h"
+#include "lib/cases.h"
+#include "lib/disk.h"
+#include "lib/dm.h"
+#include "lib/memory.h"
+#include "lib/result.h"
+#include "lib/system.h"
 
-#define BLOCK		512
 #define HUGE_SIZE	(2 * DIO_MIB)
 /* More than any device here takes in one command, and READ(10) can still ask for */
 #define TOO_MUCH	(16 * DIO_MIB)
 #define MAX_VECTORS	600
 #define POSITION	DIO_MIB		/* of what is read and written */
-#define DEVICE_SECTORS	(64 * DIO_MIB / BLOCK)
+#define DEVICE_SECTORS	(64 * DIO_MIB / DIO_BLOCK)
 /* A command that is held must not be given up before the test does so. */
 #define TIMEOUT_MS	(4 * DIO_DEADLINE_SECONDS * 1000)
-#define STORED		0xff		/* what the parent stores next to a read */
 
 #define READ_10		0x28
 #define WRITE_10	0x2a
 #define NVME_WRITE	1
 #define NVME_READ	2
 
-/* What memory held before: never what data() gives, nor STORED. */
-static unsigned char before(size_t i)
-{
-	return 0x80 | (i % 61);
-}
-
-/* Another @salt for each case, for nothing stale to pass as what is read */
-static unsigned char data(unsigned char salt, size_t i)
-{
-	return dio_pattern(i) ^ salt;
-}
-
-static unsigned char next_salt(void)
-{
-	static unsigned char salt;
-
-	salt = salt % 0x7f + 1;
-	return salt;
-}
-
-/* Where the vectors lie in memory that starts with a page */
-static const struct shape {
-	const char *name;
-	size_t offset;		/* of the first vector */
-	size_t length;		/* of each */
-	size_t stride;		/* from one to the next */
-	unsigned int nr;
-	bool huge;
-	bool fork;		/* does for a read in flight: all at the edges is free */
-	bool quick;
-} shapes[] = {
+static const struct dio_shape shapes[] = {
 	{ "a page", 0, 4096, 0, 1, .quick = true },
 	{ "offset 512", 512, 1024, 0, 1, .fork = true, .quick = true },
 	{ "unaligned", 1, 1024, 0, 1, .quick = true },
@@ -98,87 +72,16 @@ static const struct shape {
 	{ "600 apart", 512, 512, 1024, MAX_VECTORS },
 };
 
-static const struct shape one_page = { "a page", 0, 4096, 0, 1 };
-static const struct shape two_pages = { "two pages", 0, 4096, 4096, 2 };
-static const struct shape adjacent = { "adjacent", 0, 512, 512, 2 };
-static const struct shape too_much = { "too much", 0, TOO_MUCH, 0, 1 };
+static const struct dio_shape one_page = { "a page", 0, 4096, 0, 1 };
+static const struct dio_shape two_pages = { "two pages", 0, 4096, 4096, 2 };
+static const struct dio_shape adjacent = { "adjacent", 0, 512, 512, 2 };
+static const struct dio_shape too_much = { "too much", 0, TOO_MUCH, 0, 1 };
 
 static bool quick;
 
-static bool shape_wanted(const struct shape *s)
+static bool shape_wanted(const struct dio_shape *s)
 {
 	return !quick || s->quick;
-}
-
-static size_t shape_length(const struct shape *s)
-{
-	return s->nr * s->length;
-}
-
-/* Which byte of the transfer the byte at @i of the memory is, or -1 */
-static ssize_t shape_inside(const struct shape *s, size_t i)
-{
-	size_t vector;
-
-	if (i < s->offset)
-		return -1;
-	i -= s->offset;
-	vector = s->nr > 1 ? i / s->stride : 0;
-	i -= vector * s->stride;
-	return vector < s->nr && i < s->length ? vector * s->length + i : -1;
-}
-
-struct area {
-	const struct shape *shape;
-	unsigned char *mem;
-	size_t size;
-	struct iovec iov[MAX_VECTORS];
-};
-
-static void area_open(struct area *a, const struct shape *s)
-{
-	unsigned int i;
-
-	a->shape = s;
-	a->size = s->offset + (s->nr - 1) * s->stride + s->length;
-	a->size = (a->size + dio_page_size - 1) & ~(dio_page_size - 1);
-	if (s->huge)
-		a->size = HUGE_SIZE;
-	a->mem = dio_map(a->size, s->huge ? HUGE_SIZE : dio_page_size, s->huge);
-	for (i = 0; i < s->nr; i++) {
-		a->iov[i].iov_base = a->mem + s->offset + i * s->stride;
-		a->iov[i].iov_len = s->length;
-	}
-}
-
-/* Outside of the transfer the bytes of before; inside them too, or data */
-static void area_fill(struct area *a, unsigned char salt, bool with_data)
-{
-	size_t i;
-
-	for (i = 0; i < a->size; i++) {
-		ssize_t inside = with_data ? shape_inside(a->shape, i) : -1;
-
-		a->mem[i] = inside < 0 ? before(i) : data(salt, BLOCK + inside);
-	}
-}
-
-/* How many bytes differ from what area_fill() would store */
-static size_t area_wrong(const struct area *a, unsigned char salt, bool with_data)
-{
-	size_t i, wrong = 0;
-
-	for (i = 0; i < a->size; i++) {
-		ssize_t inside = with_data ? shape_inside(a->shape, i) : -1;
-
-		wrong += a->mem[i] != (inside < 0 ? before(i) : data(salt, BLOCK + inside));
-	}
-	return wrong;
-}
-
-static void area_close(struct area *a)
-{
-	munmap(a->mem, a->size);
 }
 
 enum node {
@@ -216,12 +119,12 @@ struct command {
 
 static unsigned int nr_blocks(const struct command *c)
 {
-	return (c->asked ? c->asked : c->length) / BLOCK;
+	return (c->asked ? c->asked : c->length) / DIO_BLOCK;
 }
 
 static void fill_cdb(unsigned char *cdb, const struct command *c)
 {
-	unsigned int lba = POSITION / BLOCK, blocks = nr_blocks(c);
+	unsigned int lba = POSITION / DIO_BLOCK, blocks = nr_blocks(c);
 
 	memset(cdb, 0, 10);
 	cdb[0] = c->write ? WRITE_10 : READ_10;
@@ -316,7 +219,7 @@ static int give_nvme(const struct disk *d, const struct command *c)
 		.nsid = d->nsid,
 		.addr = (uintptr_t)c->iov[0].iov_base,
 		.data_len = c->length,
-		.cdw10 = POSITION / BLOCK,
+		.cdw10 = POSITION / DIO_BLOCK,
 		.cdw12 = nr_blocks(c) - 1,
 		.timeout_ms = TIMEOUT_MS,
 	};
@@ -332,7 +235,7 @@ static int give_nvme_vec(const struct disk *d, const struct command *c)
 		.nsid = d->nsid,
 		.addr = (uintptr_t)c->iov,
 		.vec_cnt = c->nr,
-		.cdw10 = POSITION / BLOCK,
+		.cdw10 = POSITION / DIO_BLOCK,
 		.cdw12 = nr_blocks(c) - 1,
 		.timeout_ms = TIMEOUT_MS,
 	};
@@ -379,7 +282,7 @@ static int uring_cmd(const struct disk *d, const struct command *c,
 	cmd->nsid = d->nsid;
 	cmd->addr = (uintptr_t)(vec ? c->iov : c->iov[0].iov_base);
 	cmd->data_len = vec ? c->nr : c->length;
-	cmd->cdw10 = POSITION / BLOCK;
+	cmd->cdw10 = POSITION / DIO_BLOCK;
 	cmd->cdw12 = nr_blocks(c) - 1;
 	cmd->timeout_ms = TIMEOUT_MS;
 
@@ -438,13 +341,13 @@ static const struct way {
 };
 
 /* Give the command that @a is for; 0 or a negative errno. */
-static int give(const struct disk *d, const struct way *w, const struct area *a, bool write)
+static int give(const struct disk *d, const struct way *w, const struct dio_area *a, bool write)
 {
 	struct command c = {
 		.write = write,
 		.iov = a->iov,
 		.nr = a->shape->nr,
-		.length = shape_length(a->shape),
+		.length = dio_shape_length(a->shape),
 	};
 
 	return w->give(d, &c);
@@ -653,7 +556,7 @@ static void config_undo(struct config *config)
 		config->undo[i] = false;
 		snprintf(path, sizeof(path), CONFIG "%s", config->steps[i].path);
 		if (config->steps[i].what == STEP_LINK ? unlink(path) : rmdir(path))
-			ksft_print_msg("%s stays behind: %s\n", path, strerror(errno));
+			dio_print("%s stays behind: %s\n", path, strerror(errno));
 	}
 }
 
@@ -676,7 +579,7 @@ static void node_open(struct disk *d, enum node which, const char *path, int fla
 	d->lacks[which] = reasons[which];
 }
 
-/* All I/O is in blocks of BLOCK bytes; O_EXCL: nobody else may use the disk. */
+/* All I/O is in blocks of DIO_BLOCK bytes; O_EXCL: nobody else may use the disk. */
 static const char *disk_node_open(struct disk *d, const char *path)
 {
 	unsigned long long sectors, start = dio_now_ms();
@@ -689,9 +592,9 @@ static const char *disk_node_open(struct disk *d, const char *path)
 	} while (ret == -ENXIO && !dio_expired(start));
 	if (ret)
 		return ret == -ENOENT ? "there is no such disk" : strerror(-ret);
-	if (block != BLOCK)
+	if (block != DIO_BLOCK)
 		return "its logical blocks are not of 512 bytes";
-	if (sectors * BLOCK < 4 * DIO_MIB)
+	if (sectors * DIO_BLOCK < 4 * DIO_MIB)
 		return "it has less than 4 MiB";
 	node_open(d, NODE_DISK, path, O_DIRECT | O_EXCL);
 	return d->lacks[NODE_DISK];
@@ -791,7 +694,7 @@ static void delay_open(void)
 	ret = dio_device_size(dio_disk_path(), &sectors, &block);
 	if (!ret)
 		ret = dio_delay_open(dio_disk_path(),
-				     sectors < DEVICE_SECTORS ? sectors : DEVICE_SECTORS);
+				     sectors < DEVICE_SECTORS ? sectors : DEVICE_SECTORS, false);
 	if (ret)
 		dio_die("dm-delay: %s\n", strerror(-ret));
 }
@@ -964,6 +867,8 @@ static void disk_close(struct disk *d)
 
 static const char *way_skip(const struct disk *d, const struct way *w)
 {
+	if (dio_results.dry)
+		return "nothing is done";
 	return d->skip ? d->skip : d->lacks[w->node];
 }
 
@@ -974,9 +879,9 @@ static void disk_fill(const struct disk *d, size_t length, unsigned char salt)
 {
 	size_t i;
 
-	for (i = 0; i < length + 2 * BLOCK; i++)
-		image[i] = data(salt, i);
-	dio_full_pwrite(d->fd[NODE_DISK], image, length + 2 * BLOCK, POSITION - BLOCK);
+	for (i = 0; i < length + 2 * DIO_BLOCK; i++)
+		image[i] = dio_data(salt, i);
+	dio_full_pwrite(d->fd[NODE_DISK], image, length + 2 * DIO_BLOCK, POSITION - DIO_BLOCK);
 }
 
 /* How many bytes of the disk differ from @salt around and @inside a transfer */
@@ -985,22 +890,13 @@ static size_t disk_wrong(const struct disk *d, size_t length, unsigned char salt
 {
 	size_t i, wrong = 0;
 
-	dio_full_pread(d->fd[NODE_DISK], image, length + 2 * BLOCK, POSITION - BLOCK);
-	for (i = 0; i < length + 2 * BLOCK; i++) {
-		bool around = i < BLOCK || i >= BLOCK + length;
+	dio_full_pread(d->fd[NODE_DISK], image, length + 2 * DIO_BLOCK, POSITION - DIO_BLOCK);
+	for (i = 0; i < length + 2 * DIO_BLOCK; i++) {
+		bool around = i < DIO_BLOCK || i >= DIO_BLOCK + length;
 
-		wrong += image[i] != data(around ? salt : inside, i);
+		wrong += image[i] != dio_data(around ? salt : inside, i);
 	}
 	return wrong;
-}
-
-static const char *wrong_bytes(size_t in_memory, size_t on_disk)
-{
-	static char problem[80];
-
-	snprintf(problem, sizeof(problem), "wrong bytes: %zu in memory, %zu on the disk",
-		 in_memory, on_disk);
-	return in_memory || on_disk ? problem : NULL;
 }
 
 static const char *unexpected(int ret)
@@ -1008,34 +904,34 @@ static const char *unexpected(int ret)
 	return ret ? strerror(-ret) : "no error";
 }
 
-static const char *read_problem(const struct disk *d, const struct way *w, struct area *a)
+static const char *read_problem(const struct disk *d, const struct way *w, struct dio_area *a)
 {
-	unsigned char salt = next_salt();
+	unsigned char salt = dio_next_salt();
 	int ret;
 
-	disk_fill(d, shape_length(a->shape), salt);
-	area_fill(a, 0, false);
+	disk_fill(d, dio_shape_length(a->shape), salt);
+	dio_area_fill(a, 0, false);
 	ret = give(d, w, a, false);
 	if (ret)
 		return unexpected(ret);
-	return wrong_bytes(area_wrong(a, salt, true), 0);
+	return dio_wrong_bytes(dio_area_wrong(a, salt, true), 0);
 }
 
-static const char *write_problem(const struct disk *d, const struct way *w, struct area *a,
+static const char *write_problem(const struct disk *d, const struct way *w, struct dio_area *a,
 				 bool read_only)
 {
-	unsigned char old = next_salt(), new = next_salt();
-	size_t length = shape_length(a->shape);
+	unsigned char old = dio_next_salt(), new = dio_next_salt();
+	size_t length = dio_shape_length(a->shape);
 	int ret;
 
 	disk_fill(d, length, old);
-	area_fill(a, new, true);
+	dio_area_fill(a, new, true);
 	if (read_only && mprotect(a->mem, a->size, PROT_READ))
 		dio_die("mprotect: %s\n", strerror(errno));
 	ret = give(d, w, a, true);
 	if (ret)
 		return unexpected(ret);
-	return wrong_bytes(area_wrong(a, new, true), disk_wrong(d, length, old, new));
+	return dio_wrong_bytes(dio_area_wrong(a, new, true), disk_wrong(d, length, old, new));
 }
 
 static void result(const char *name, const char *claim, const char *skip, const char *problem)
@@ -1049,15 +945,15 @@ static void result(const char *name, const char *claim, const char *skip, const 
 		dio_result(full, problem);
 }
 
-static void data_case(const struct disk *d, const struct way *w, const struct shape *s)
+static void data_case(const struct disk *d, const struct way *w, const struct dio_shape *s)
 {
 	const char *skip = way_skip(d, w), *problem = NULL;
-	struct area a = { 0 };
+	struct dio_area a = { 0 };
 	char name[80];
 
 	snprintf(name, sizeof(name), "%s %s %s", disk_kinds[d->id].name, w->name, s->name);
-	area_open(&a, s);
-	area_fill(&a, 0, false);
+	dio_area_open(&a, s);
+	dio_area_fill(&a, 0, false);
 	if (!skip && s->huge && !dio_is_huge(a.mem))
 		skip = "the kernel gave no huge page";
 	if (!skip)
@@ -1066,21 +962,21 @@ static void data_case(const struct disk *d, const struct way *w, const struct sh
 	if (!skip)
 		problem = write_problem(d, w, &a, false);
 	result(name, "write", skip, problem);
-	area_close(&a);
+	dio_area_close(&a);
 }
 
 static void read_only_case(const struct disk *d, const struct way *w)
 {
 	const char *skip = way_skip(d, w), *problem = NULL;
-	struct area a = { 0 };
+	struct dio_area a = { 0 };
 	char name[80];
 
 	snprintf(name, sizeof(name), "%s %s", disk_kinds[d->id].name, w->name);
-	area_open(&a, &one_page);
+	dio_area_open(&a, &one_page);
 	if (!skip)
 		problem = write_problem(d, w, &a, true);
 	result(name, "write from read-only memory", skip, problem);
-	area_close(&a);
+	dio_area_close(&a);
 }
 
 /*
@@ -1091,46 +987,27 @@ static void to_from_case(const struct disk *d, const struct way *w, unsigned int
 {
 	const char *skip = way_skip(d, w), *problem = NULL;
 	struct command c = { .direction = SG_DXFER_TO_FROM_DEV, .nr = 1 };
-	struct shape given = { "", 0, blocks * BLOCK, 0, 1 };
-	unsigned char salt = next_salt();
-	struct area a = { 0 };
+	struct dio_shape given = { "", 0, blocks * DIO_BLOCK, 0, 1 };
+	unsigned char salt = dio_next_salt();
+	struct dio_area a = { 0 };
 	char name[80];
 	int ret;
 
 	snprintf(name, sizeof(name), "%s %s to and from",
 		 disk_kinds[d->id].name, w->name);
-	area_open(&a, &given);
-	area_fill(&a, 0, false);
+	dio_area_open(&a, &given);
+	dio_area_fill(&a, 0, false);
 	c.iov = a.iov;
-	c.length = 8 * BLOCK;
+	c.length = 8 * DIO_BLOCK;
 	c.asked = given.length;
 	if (!skip) {
 		disk_fill(d, given.length, salt);
 		ret = w->give(d, &c);
-		problem = ret ? unexpected(ret) : wrong_bytes(area_wrong(&a, salt, true), 0);
+		problem = ret ? unexpected(ret) :
+				dio_wrong_bytes(dio_area_wrong(&a, salt, true), 0);
 	}
 	result(name, blocks < 8 ? "read of less than the memory" : "read", skip, problem);
-	area_close(&a);
-}
-
-/* Pages that are free, those that wait with the CPUs included */
-static long free_pages(void)
-{
-	char line[256];
-	long sum = 0, n;
-	FILE *f;
-
-	/* Fold the counts that are still with the CPUs. */
-	dio_write_file("1", "/proc/sys/vm/stat_refresh");
-	f = fopen("/proc/zoneinfo", "r");
-	if (!f)
-		dio_die("/proc/zoneinfo: %s\n", strerror(errno));
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, " pages free %ld", &n) == 1 ||
-		    sscanf(line, " count: %ld", &n) == 1)
-			sum += n;
-	fclose(f);
-	return sum;
+	dio_area_close(&a);
 }
 
 enum damage {
@@ -1141,57 +1018,54 @@ enum damage {
 
 /* The same command again and again, each time from memory that is new */
 struct repetition {
-	const struct shape *shape;
+	const struct dio_shape *shape;
 	enum damage damage;
 	bool write;
 	unsigned int times;
+};
+
+/* Of a disk, in a way, for dio_leak_problem() */
+struct repetition_of {
+	const struct disk *disk;
+	const struct way *way;
+	const struct repetition *repetition;
 };
 
 /* What the last one returned */
 static int repeat(const struct disk *d, const struct way *w, const struct repetition *r,
 		  unsigned int times)
 {
-	static struct area a;
+	static struct dio_area a;
 	int ret = 0;
 
 	while (times--) {
-		area_open(&a, r->shape);
+		dio_area_open(&a, r->shape);
 		if (r->damage == READ_ONLY)
 			mprotect(a.mem, a.size, PROT_READ);
 		else if (r->damage == SECOND_UNMAPPED)
 			munmap(a.iov[1].iov_base, dio_page_size);
 		ret = give(d, w, &a, r->write);
-		area_close(&a);
+		dio_area_close(&a);
 	}
 	return ret;
 }
 
-#define LEAK_TRIES	20
+static const char *repeat_of(const void *arg, unsigned int times)
+{
+	const struct repetition_of *of = arg;
 
-/*
- * Others take memory meanwhile, but hardly a quarter of a page for each command,
- * and not many times in a row.  KASAN does: it keeps what is freed, and for that
- * frees what it has kept, now more and now less.
- */
+	repeat(of->disk, of->way, of->repetition, times);
+	return NULL;
+}
+
 static const char *leak_problem(const struct disk *d, const struct way *w,
 				const struct repetition *r)
 {
-	static char problem[80];
-	unsigned int try;
-	long gone = 0;
+	const struct repetition_of of = { d, w, r };
 
 	/* What is allocated once is allocated now. */
 	repeat(d, w, r, r->times / 8 + 1);
-	for (try = 0; try < LEAK_TRIES; try++) {
-		gone = free_pages();
-		repeat(d, w, r, r->times);
-		gone -= free_pages();
-		if (gone < (long)(r->times / 4))
-			return NULL;
-	}
-	snprintf(problem, sizeof(problem), "LEAKED: %ld pages less after %u commands",
-		 gone, r->times);
-	return problem;
+	return dio_leak_problem(repeat_of, &of, r->times);
 }
 
 static void leak_case(const struct disk *d, const struct way *w)
@@ -1257,7 +1131,7 @@ static void failure_case(const struct disk *d, const struct way *w, const struct
 struct flight {
 	const struct disk *disk;
 	const struct way *way;
-	struct area area;
+	struct dio_area area;
 	pthread_t thread;
 	int result;
 };
@@ -1270,64 +1144,27 @@ static void *flight_thread(void *arg)
 	return NULL;
 }
 
-/* The child waits until its pipe is closed, looks and ends with what it saw. */
-static pid_t child_start(const struct area *a, int *pipe_end)
-{
-	int ends[2];
-	pid_t pid;
-	char end;
-
-	if (pipe(ends))
-		dio_die("pipe: %s\n", strerror(errno));
-	fflush(stdout);
-	pid = fork();
-	if (pid < 0)
-		dio_die("fork: %s\n", strerror(errno));
-	if (!pid) {
-		close(ends[1]);
-		_exit(read(ends[0], &end, 1) ? 2 : !!area_wrong(a, 0, false));
-	}
-	close(ends[0]);
-	*pipe_end = ends[1];
-	return pid;
-}
-
-static const char *child_problem(pid_t pid, int pipe_end)
-{
-	int status;
-
-	close(pipe_end);
-	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) > 1)
-		return "the child did not answer";
-	return WEXITSTATUS(status) ? "it SAW the read or what the parent stored" : NULL;
-}
-
 /* Both problems, the child's only if there is no other than LOST data */
 static void fork_problems(struct flight *f, const char **parent, const char **child)
 {
-	static char lost[64];
 	struct timespec limit;
-	struct area *a = &f->area;
-	unsigned char salt = next_salt();
-	size_t wrong;
+	struct dio_area *a = &f->area;
+	unsigned char salt = dio_next_salt();
 	int pipe_end;
 	pid_t pid;
 	bool held;
 
-	disk_fill(f->disk, shape_length(a->shape), salt);
-	area_fill(a, 0, false);
+	disk_fill(f->disk, dio_shape_length(a->shape), salt);
+	dio_area_fill(a, 0, false);
 
 	dio_hold();
 	holding = true;
 	if (pthread_create(&f->thread, NULL, flight_thread, f))
 		dio_die("there is no thread\n");
 	held = dio_wait_held();
-	pid = child_start(a, &pipe_end);
+	pid = dio_child_start(a, &pipe_end);
 
-	/* Next to the read: these stores end what fork() made shared. */
-	a->mem[0] = STORED;
-	a->mem[a->size - 1] = STORED;
-
+	dio_area_store(a);
 	held = held && dio_held();
 	dio_release();
 	holding = false;
@@ -1337,26 +1174,16 @@ static void fork_problems(struct flight *f, const char **parent, const char **ch
 		dio_die("%s %s: the read does not end\n",
 			disk_kinds[f->disk->id].name, f->way->name);
 
-	*child = child_problem(pid, pipe_end);
-	*parent = NULL;
+	*child = dio_child_problem(pid, pipe_end);
 	if (!held || f->result) {
 		*parent = f->result ? unexpected(f->result) : "the read did not stay in flight";
 		*child = *parent;
 		return;
 	}
-	if (a->mem[0] != STORED || a->mem[a->size - 1] != STORED)
-		*parent = "what was stored next to the read is LOST";
-	a->mem[0] = before(0);
-	a->mem[a->size - 1] = before(a->size - 1);
-	wrong = area_wrong(a, salt, true);
-	if (wrong) {
-		snprintf(lost, sizeof(lost), "LOST %zu of %zu bytes", wrong,
-			 shape_length(a->shape));
-		*parent = lost;
-	}
+	*parent = dio_area_lost(a, salt);
 }
 
-static void fork_case(const struct disk *d, const struct way *w, const struct shape *s)
+static void fork_case(const struct disk *d, const struct way *w, const struct dio_shape *s)
 {
 	const char *skip = way_skip(d, w), *parent = NULL, *child = NULL;
 	struct flight f = { .disk = d, .way = w };
@@ -1365,74 +1192,81 @@ static void fork_case(const struct disk *d, const struct way *w, const struct sh
 	snprintf(name, sizeof(name), "%s %s %s in flight",
 		 disk_kinds[d->id].name, w->name, s->name);
 	if (!skip) {
-		area_open(&f.area, s);
+		dio_area_open(&f.area, s);
 		fork_problems(&f, &parent, &child);
-		area_close(&f.area);
+		dio_area_close(&f.area);
 	}
 	result(name, "parent sees the read", skip, parent);
 	result(name, "child sees the bytes of before", skip, child);
 }
 
-/*
- * All cases of a disk, or with @d of NULL only how many results they have: what
- * makes the plan is what runs.
- */
-static unsigned int run_way(const struct disk *d, enum disk_id id, const struct way *w)
+/* The disk that the cases are done on now */
+static struct disk disk;
+
+static bool is_delayed(void)
 {
-	bool delayed = id == TCM_LOOP || id == NVMET;
-	unsigned int i, results = 0;
-
-	for (i = 0; i < ARRAY_SIZE(shapes); i++) {
-		const struct shape *s = &shapes[i];
-
-		if (!shape_wanted(s) || (s->nr > 1 && !w->vectors) || (delayed && !s->fork))
-			continue;
-		results += 2;
-		if (d && delayed)
-			fork_case(d, w, s);
-		else if (d)
-			data_case(d, w, s);
-	}
-	for (i = 0; i < ARRAY_SIZE(failures); i++) {
-		if (!failure_wanted(&failures[i], id, w))
-			continue;
-		results += 2;
-		if (d)
-			failure_case(d, w, &failures[i]);
-	}
-	if (!delayed && !w->fixed) {
-		results++;
-		if (d)
-			read_only_case(d, w);
-	}
-	if (!delayed && w->vectors) {
-		results++;
-		if (d)
-			leak_case(d, w);
-	}
-	if (id == SCSI_DEBUG && w->give == give_sg) {
-		results += 2;
-		if (d) {
-			to_from_case(d, w, 8);
-			to_from_case(d, w, 1);
-		}
-	}
-	return results;
+	return disk.id == TCM_LOOP || disk.id == NVMET;
 }
 
-static unsigned int run_disk(const struct disk *d, enum disk_id id)
+static bool fits(const struct way *w)
 {
-	unsigned int i, results = 0;
-
-	for (i = 0; i < ARRAY_SIZE(ways); i++)
-		if (ways[i].nvme == disk_kinds[id].nvme)
-			results += run_way(d, id, &ways[i]);
-	return results;
+	return w->nvme == disk_kinds[disk.id].nvme;
 }
+
+static void shape_cases(unsigned int i)
+{
+	const struct dio_shape *s = &shapes[i % ARRAY_SIZE(shapes)];
+	const struct way *w = &ways[i / ARRAY_SIZE(shapes)];
+
+	if (!fits(w) || !shape_wanted(s) || (s->nr > 1 && !w->vectors) ||
+	    (is_delayed() && !s->fork))
+		return;
+	if (is_delayed())
+		fork_case(&disk, w, s);
+	else
+		data_case(&disk, w, s);
+}
+
+static void failure_cases(unsigned int i)
+{
+	const struct failure *f = &failures[i % ARRAY_SIZE(failures)];
+	const struct way *w = &ways[i / ARRAY_SIZE(failures)];
+
+	if (fits(w) && failure_wanted(f, disk.id, w))
+		failure_case(&disk, w, f);
+}
+
+static void read_only_cases(unsigned int i)
+{
+	if (fits(&ways[i]) && !is_delayed() && !ways[i].fixed)
+		read_only_case(&disk, &ways[i]);
+}
+
+static void leak_cases(unsigned int i)
+{
+	if (fits(&ways[i]) && !is_delayed() && ways[i].vectors)
+		leak_case(&disk, &ways[i]);
+}
+
+static void to_from_cases(unsigned int i)
+{
+	if (!fits(&ways[i]) || disk.id != SCSI_DEBUG || ways[i].give != give_sg)
+		return;
+	to_from_case(&disk, &ways[i], 8);
+	to_from_case(&disk, &ways[i], 1);
+}
+
+static const struct dio_case cases[] = {
+	{ .run = shape_cases, .nr = ARRAY_SIZE(ways) * ARRAY_SIZE(shapes) },
+	{ .run = failure_cases, .nr = ARRAY_SIZE(ways) * ARRAY_SIZE(failures) },
+	{ .run = read_only_cases, .nr = ARRAY_SIZE(ways) },
+	{ .run = leak_cases, .nr = ARRAY_SIZE(ways) },
+	{ .run = to_from_cases, .nr = ARRAY_SIZE(ways) },
+};
 
 static pid_t owner;
 
-/* Before dio_lib takes down what all this is built on */
+/* Before lib/disk.c takes down what all this is built on */
 static void clean_up(void)
 {
 	if (getpid() != owner)
@@ -1446,36 +1280,49 @@ static const struct dio_option options[] = {
 	{ 0 }
 };
 
-int main(int argc, char **argv)
+static void all_cases(void)
 {
-	unsigned int plan = 1, id;
-	bool any = false;
-	struct disk disk;
+	const char *why = "there is no device to command";
+	unsigned int id;
 
-	dio_options(argc, argv, options);
+	for (id = 0; id < NR_DISKS; id++) {
+		disk = (struct disk){ .id = id };
+		if (!dio_cases_wanted(cases, ARRAY_SIZE(cases), NULL))
+			continue;
+		if (dio_running())
+			disk_open(&disk, id);
+		if (!disk.skip)
+			why = NULL;
+		dio_cases(cases, ARRAY_SIZE(cases), NULL);
+		if (dio_running())
+			disk_close(&disk);
+	}
+	if (dio_running())
+		dio_skip_pins(why);
+}
 
-	ksft_print_header();
+static void start(void)
+{
 	dio_disk_init();
 	owner = getpid();
 	atexit(clean_up);
 	image = dio_map(DIO_MIB, dio_page_size, false);
-	for (id = 0; id < NR_DISKS; id++)
-		plan += run_disk(NULL, id);
-	ksft_set_plan(plan);
+}
 
-	for (id = 0; id < NR_DISKS; id++) {
-		disk_open(&disk, id);
-		any = any || !disk.skip;
-		run_disk(&disk, id);
-		disk_close(&disk);
-	}
+/* With the ring go the pins of buffers that it may still have. */
+static void before_pins(void)
+{
 	settings_restore();
-	/* With the ring go the pins of buffers that it may still have. */
 	if (ring_there)
 		io_uring_queue_exit(&ring);
-	if (any)
-		dio_result("pins taken are released", dio_pins_problem(true));
-	else
-		dio_result_skip("pins taken are released", "there is no device to command");
-	ksft_finished();
+}
+
+int main(int argc, char **argv)
+{
+	static const struct dio_program program = {
+		.options = options, .start = start, .cases = all_cases,
+		.end = before_pins,
+	};
+
+	return dio_main(&program, argc, argv);
 }

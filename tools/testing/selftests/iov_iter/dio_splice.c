@@ -32,7 +32,11 @@
 #include <sys/sendfile.h>
 #include <sys/wait.h>
 
-#include "dio_lib.h"
+#include "lib/cases.h"
+#include "lib/disk.h"
+#include "lib/memory.h"
+#include "lib/result.h"
+#include "lib/target.h"
 
 #define PIPE_PAGES	16	/* of a pipe, unless it is told otherwise */
 #define SKIP_NO_FILES	"a block device has no files"
@@ -44,26 +48,13 @@ static unsigned int iterations = 100;	/* of each race, by all processes */
 static unsigned long long asked;	/* iterations, 0 if none were named */
 static bool all_iterations;		/* however long they take */
 
-static char problem[160];
-
-/* Formats why a result fails, and is that. */
-#define because(...) (snprintf(problem, sizeof(problem), __VA_ARGS__), problem)
-
 /* @n is what a call returned, or a negative errno; @want are the bytes at @buf. */
 static const char *compare(const unsigned char *buf, ssize_t n,
 			   const unsigned char *want, size_t length)
 {
-	size_t i;
+	const char *problem = dio_not_result(n, length);
 
-	if (n < 0)
-		return because("%s", strerror(-n));
-	if (n != length)
-		return because("%zd bytes instead of %zu", n, length);
-	if (!memcmp(buf, want, length))
-		return NULL;
-	for (i = 0; buf[i] == want[i]; i++)
-		;
-	return because("byte %zu of %zu is %02x instead of %02x", i, length, buf[i], want[i]);
+	return problem ? problem : dio_differ(buf, want, length);
 }
 
 static void make_pipe(int fds[2], size_t size)
@@ -98,7 +89,7 @@ static ssize_t read_pipe(int fd, void *buf, size_t length)
 }
 
 /* A file of @size bytes of the test file, opened O_DIRECT; nothing is cached. */
-static int make_file(const struct dio_target *t, const char *name, size_t size)
+static int make_file(struct dio_target *t, const char *name, size_t size)
 {
 	char path[128];
 	int fd;
@@ -120,7 +111,7 @@ static int make_file(const struct dio_target *t, const char *name, size_t size)
 }
 
 /* Why the target has no files to create, or NULL */
-static const char *no_files(const struct dio_target *t)
+static const char *no_files(struct dio_target *t)
 {
 	if (t->skip)
 		return t->skip;
@@ -289,13 +280,18 @@ static ssize_t pump(enum way way, int in, size_t pipe_size, off64_t pos, size_t 
 	return n < 0 ? n : p.drained;
 }
 
-static void test_transfer(const struct dio_target *t, enum way way, const struct pipe_kind *k,
-			  const struct shape *s)
+static void test_transfer(struct dio_target *t, unsigned int i)
 {
+	enum way way = i / ARRAY_SIZE(transfer_shapes) / ARRAY_SIZE(pipe_kinds);
+	const struct pipe_kind *k = &pipe_kinds[i / ARRAY_SIZE(transfer_shapes) %
+						ARRAY_SIZE(pipe_kinds)];
+	const struct shape *s = &transfer_shapes[i % ARRAY_SIZE(transfer_shapes)];
 	size_t start = shape_start(s, t->block), length = shape_length(s, t->block);
 	char name[96];
 	ssize_t n;
 
+	if (!transfer_wanted(k, s))
+		return;
 	snprintf(name, sizeof(name), "%s %s: %zu at %zu, pipe of %u pages", t->name,
 		 way_names[way], length, start, k->pages);
 	if (t->skip)
@@ -335,8 +331,9 @@ static ssize_t send_all(int out, int in, off64_t pos, size_t length)
 	return done;
 }
 
-static void test_copy(const struct dio_target *t, const struct copy *c)
+static void test_copy(struct dio_target *t, unsigned int i)
 {
+	const struct copy *c = &copies[i];
 	size_t start = shape_start(&c->shape, t->block);
 	size_t length = shape_length(&c->shape, t->block);
 	/* Leaves a hole at the start of the other file. */
@@ -381,12 +378,13 @@ static const char *read_to_end(int fd, off64_t start, const unsigned char *want,
 	if (why)
 		return why;
 	n = pump(SENDFILE, fd, PIPE_PAGES * dio_page_size, start + length, 65536);
-	return n ? because("%zd at the end instead of 0", n) : NULL;
+	return n ? dio_because("%zd at the end instead of 0", n) : NULL;
 }
 
-static void test_tail(const struct dio_target *t, size_t size)
+static void test_tail(struct dio_target *t, unsigned int i_tail)
 {
 	const char *why = no_files(t);
+	size_t size = tails[i_tail];
 	size_t starts[2] = { 0, t->block };
 	unsigned int i;
 	char name[96];
@@ -404,7 +402,7 @@ static void test_tail(const struct dio_target *t, size_t size)
 }
 
 /* The device itself, of which only this much is known: what pread() finds there */
-static void test_end(const struct dio_target *t)
+static void test_end(struct dio_target *t, unsigned int unused)
 {
 	const char *why = NULL;
 	unsigned char *want;
@@ -434,7 +432,7 @@ static void test_end(const struct dio_target *t)
  */
 static const unsigned int occupied[] = { 1, 8, PIPE_PAGES - 1, PIPE_PAGES };
 
-static const char *fill_up(const struct dio_target *t, int pipe[2], unsigned int pages)
+static const char *fill_up(struct dio_target *t, int pipe[2], unsigned int pages)
 {
 	/* Room in the last page must not be used: it belongs to what is there. */
 	size_t held = pages * dio_page_size - 100;
@@ -451,18 +449,18 @@ static const char *fill_up(const struct dio_target *t, int pipe[2], unsigned int
 		dio_die("pipe: %s\n", strerror(errno));
 	n = splice(t->fd, &pos, pipe[1], NULL, length, SPLICE_F_NONBLOCK);
 	if (!room && (n >= 0 || errno != EAGAIN)) {
-		why = because("%zd into a full pipe", n);
+		why = dio_because("%zd into a full pipe", n);
 		goto unmap;
 	}
 	if (room && n != room) {
-		why = because("%zd bytes instead of %zu", n < 0 ? -errno : n, room);
+		why = dio_because("%zd bytes instead of %zu", n < 0 ? -errno : n, room);
 		goto unmap;
 	}
 	why = compare(got, read_pipe(pipe[0], got, held), before, held);
 	if (!why)
 		why = compare(got, read_pipe(pipe[0], got, room), expected + DIO_MIB, room);
 	if (why || pos != DIO_MIB + room) {
-		why = why ? why : because("the position is %lld", (long long)pos);
+		why = why ? why : dio_because("the position is %lld", (long long)pos);
 		goto unmap;
 	}
 	/* And what did not fit */
@@ -475,8 +473,9 @@ unmap:
 	return why;
 }
 
-static void test_occupied(const struct dio_target *t, unsigned int pages)
+static void test_occupied(struct dio_target *t, unsigned int i)
 {
+	unsigned int pages = occupied[i];
 	char name[96];
 	int pipe[2];
 
@@ -600,7 +599,7 @@ static const char *held_round(int fd, size_t start, size_t size)
 	return why;
 }
 
-static void test_held(const struct dio_target *t)
+static void test_held(struct dio_target *t, unsigned int unused)
 {
 	const char *why = no_files(t);
 	size_t size = 3 * dio_page_size + 1;
@@ -721,8 +720,8 @@ static const char *race_look(const unsigned char *buf, size_t pos, size_t length
 	for (i = 0; i < length; i++, pos++)
 		if (buf[i] && buf[i] != expected[pos] &&
 		    (pos < RACE_HALF || buf[i] != expected[pos - RACE_HALF]))
-			return because("%02x is read at %zu, where %02x was written", buf[i], pos,
-				       expected[pos]);
+			return dio_because("%02x is read at %zu, where %02x was written",
+					   buf[i], pos, expected[pos]);
 	return NULL;
 }
 
@@ -748,7 +747,7 @@ static const char *race_to_pipe(struct racer *r)
 			continue;
 		}
 		if (read_pipe(pipe[0], got, n) != n || pos != from + n) {
-			why = because("%zd bytes that are not there", n);
+			why = dio_because("%zd bytes that are not there", n);
 			goto close;
 		}
 		why = race_look(got, from, n);
@@ -781,7 +780,7 @@ static const char *race_once(struct racer *r)
 
 	r->fd = open(r->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (r->fd < 0 || ftruncate(r->fd, r->race->append ? 0 : RACE_SIZE))
-		return because("set-up: %s: %s", r->path, strerror(errno));
+		return dio_because("set-up: %s: %s", r->path, strerror(errno));
 	if (r->race->append)
 		start = 0;
 	dio_full_pwrite(r->fd, expected + start, written, start);
@@ -790,7 +789,7 @@ static const char *race_once(struct racer *r)
 		fsync(r->fd);
 	r->direct = open(r->path, O_RDWR | O_DIRECT | O_CLOEXEC);
 	if (r->direct < 0)
-		return because("set-up: %s: O_DIRECT: %s", r->path, strerror(errno));
+		return dio_because("set-up: %s: O_DIRECT: %s", r->path, strerror(errno));
 	r->changed = false;
 
 	pthread_barrier_wait(&r->barrier);
@@ -800,7 +799,7 @@ static const char *race_once(struct racer *r)
 		why = r->filled ? canary_problem(&r->canary) : "a pipe does not take data";
 	if (!why) {
 		n = pread(r->fd, got, RACE_SIZE, 0);
-		why = n < 0 ? because("read: %s", strerror(errno)) : race_look(got, 0, n);
+		why = n < 0 ? dio_because("read: %s", strerror(errno)) : race_look(got, 0, n);
 	}
 	close(r->direct);
 	close(r->fd);
@@ -878,11 +877,12 @@ static const char *race_wait(struct pollfd *reports, const pid_t *pids)
 		died += waitpid(pids[i], &status, 0) != pids[i] || status;
 	if (said[0])
 		return said;
-	return died ? because("%u processes died after %u iterations", died, done) : NULL;
+	return died ? dio_because("%u processes died after %u iterations", died, done) : NULL;
 }
 
-static void test_race(const struct dio_target *t, const struct race *race)
+static void test_race(struct dio_target *t, unsigned int i_race)
 {
+	const struct race *race = &races[i_race];
 	struct pollfd reports[RACERS];
 	const char *why = no_files(t);
 	pid_t pids[RACERS];
@@ -939,7 +939,7 @@ static long long available_kb(void)
 	return kb;
 }
 
-static const char *leak_round(const struct dio_target *t)
+static const char *leak_round(struct dio_target *t)
 {
 	long long lost = available_kb(), moved = LEAK_SPLICES * (LEAK_LENGTH / 1024);
 	unsigned int i;
@@ -953,22 +953,25 @@ static const char *leak_round(const struct dio_target *t)
 		n = splice(t->fd, &pos, pipe[1], NULL, LEAK_LENGTH, 0);
 		if (n != LEAK_LENGTH || read_pipe(pipe[0], got, n) != n) {
 			close_pipe(pipe);
-			return because("splice %u: %s", i, n < 0 ? strerror(errno) : "short");
+			return dio_because("splice %u: %s", i, n < 0 ? strerror(errno) : "short");
 		}
 	}
 	close_pipe(pipe);
 	lost -= available_kb();
 	if (lost <= moved / 4)
 		return NULL;
-	return because("LOST %lld KiB when %lld were moved", lost, moved);
+	return dio_because("LOST %lld KiB when %lld were moved", lost, moved);
 }
 
-static void test_leak(const struct dio_target *t)
+/* The device itself is enough for that. */
+static void test_leak(struct dio_target *t, unsigned int unused)
 {
 	const char *why = NULL;
 	unsigned int i;
 	char name[96];
 
+	if (strcmp(t->name, "raw"))
+		return;
 	snprintf(name, sizeof(name), "%s memory is free again", t->name);
 	if (t->skip)
 		return dio_result_skip(name, t->skip);
@@ -983,51 +986,6 @@ static void test_leak(const struct dio_target *t)
 	dio_result(name, why);
 }
 
-/* The device itself is enough for that. */
-static bool leak_wanted(unsigned int id)
-{
-	return !strcmp(dio_target_name(id), "raw");
-}
-
-static unsigned int nr_transfers(void)
-{
-	unsigned int k, s, nr = 0;
-
-	for (k = 0; k < ARRAY_SIZE(pipe_kinds); k++)
-		for (s = 0; s < ARRAY_SIZE(transfer_shapes); s++)
-			nr += transfer_wanted(&pipe_kinds[k], &transfer_shapes[s]);
-	return NR_WAYS * nr;
-}
-
-static unsigned int nr_results(unsigned int id)
-{
-	return nr_transfers() + ARRAY_SIZE(copies) + ARRAY_SIZE(tails) + ARRAY_SIZE(occupied) +
-		ARRAY_SIZE(races) + 2 + leak_wanted(id);
-}
-
-static void test_target(const struct dio_target *t, unsigned int id)
-{
-	unsigned int way, k, s;
-
-	for (way = 0; way < NR_WAYS; way++)
-		for (k = 0; k < ARRAY_SIZE(pipe_kinds); k++)
-			for (s = 0; s < ARRAY_SIZE(transfer_shapes); s++)
-				if (transfer_wanted(&pipe_kinds[k], &transfer_shapes[s]))
-					test_transfer(t, way, &pipe_kinds[k], &transfer_shapes[s]);
-	for (k = 0; k < ARRAY_SIZE(copies); k++)
-		test_copy(t, &copies[k]);
-	for (k = 0; k < ARRAY_SIZE(tails); k++)
-		test_tail(t, tails[k]);
-	test_end(t);
-	for (k = 0; k < ARRAY_SIZE(occupied); k++)
-		test_occupied(t, occupied[k]);
-	test_held(t);
-	for (k = 0; k < ARRAY_SIZE(races); k++)
-		test_race(t, &races[k]);
-	if (leak_wanted(id))
-		test_leak(t);
-}
-
 static const struct dio_option options[] = {
 	{ 'n', "COUNT", "iterations of each race; without it, what is done in 3 seconds",
 	  .number = &asked },
@@ -1035,32 +993,43 @@ static const struct dio_option options[] = {
 	{ 0 }
 };
 
-int main(int argc, char **argv)
-{
-	struct dio_target target;
-	unsigned int id, i, plan = 1;
+static const struct dio_case cases[] = {
+	{ .run_on = test_transfer,
+	  .nr = NR_WAYS * ARRAY_SIZE(pipe_kinds) * ARRAY_SIZE(transfer_shapes) },
+	{ .run_on = test_copy, .nr = ARRAY_SIZE(copies) },
+	{ .run_on = test_tail, .nr = ARRAY_SIZE(tails) },
+	{ .run_on = test_end },
+	{ .run_on = test_occupied, .nr = ARRAY_SIZE(occupied) },
+	{ .run_on = test_held },
+	{ .run_on = test_race, .nr = ARRAY_SIZE(races) },
+	{ .run_on = test_leak },
+};
 
-	dio_options(argc, argv, options);
+static void all_cases(void)
+{
+	dio_cases_on_targets(cases, ARRAY_SIZE(cases), NULL);
+}
+
+static void start(void)
+{
+	unsigned int i;
+
 	if (asked) {
 		iterations = asked;
 		all_iterations = true;
 	}
-
-	ksft_print_header();
 	dio_disk_init();
-	for (id = 0; id < dio_nr_targets(); id++)
-		plan += nr_results(id);
-	ksft_set_plan(plan);
-
 	expected = dio_map(DIO_FILE_SIZE, dio_page_size, false);
 	got = dio_map(DIO_FILE_SIZE, dio_page_size, false);
 	for (i = 0; i < DIO_FILE_SIZE; i++)
 		expected[i] = dio_pattern(i);
-	for (id = 0; id < dio_nr_targets(); id++) {
-		dio_target_open(&target, id);
-		test_target(&target, id);
-		dio_target_close(&target);
-	}
-	dio_result("pins taken are released", dio_pins_problem(false));
-	ksft_finished();
+}
+
+int main(int argc, char **argv)
+{
+	static const struct dio_program program = {
+		.options = options, .start = start, .cases = all_cases, .no_pins = true,
+	};
+
+	return dio_main(&program, argc, argv);
 }

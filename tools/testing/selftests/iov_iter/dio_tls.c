@@ -23,8 +23,13 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
-#include "dio_lib.h"
-#include "dio_pcrypt.h"
+#include "lib/cases.h"
+#include "lib/disk.h"
+#include "lib/memory.h"
+#include "lib/pcrypt.h"
+#include "lib/pins.h"
+#include "lib/result.h"
+#include "lib/system.h"
 
 #ifndef TCP_ULP
 #define TCP_ULP		31
@@ -35,57 +40,13 @@
 
 #define RECORD		16384UL	/* the largest */
 #define MAX_LENGTH	(16 * DIO_MIB)
-#define UNTOUCHED	0xa5
 #define FORKS		50
 
 static unsigned char *data;
-static const char *skip;
-static char problem[160];
-
-#define because(...) (snprintf(problem, sizeof(problem), __VA_ARGS__), problem)
-
 /* The two ends of a connection */
 struct link {
 	int from, to;
 };
-
-static void result(const char *name, const char *wrong)
-{
-	char full[96];
-
-	snprintf(full, sizeof(full), "tls %s", name);
-	dio_result(full, wrong ? wrong : dio_pins_problem(false));
-}
-
-static void named(unsigned short version, const char *name, const char *wrong)
-{
-	char full[80];
-
-	snprintf(full, sizeof(full), "%s %s", version == TLS_1_3_VERSION ? "1.3" : "1.2", name);
-	result(full, wrong);
-}
-
-static const char *not_result(ssize_t n, ssize_t want)
-{
-	if (n < 0)
-		n = -errno;
-	if (n == want)
-		return NULL;
-	if (n < 0)
-		return because("%s, expected %zd", strerror(-n), want);
-	return because("%zd, expected %zd", n, want);
-}
-
-static const char *differ(const unsigned char *got, const unsigned char *want, size_t length)
-{
-	size_t i;
-
-	if (!memcmp(got, want, length))
-		return NULL;
-	for (i = 0; got[i] == want[i]; i++)
-		;
-	return because("byte %zu of %zu is %02x instead of %02x", i, length, got[i], want[i]);
-}
 
 static void link_close(struct link *l)
 {
@@ -123,10 +84,18 @@ static const char *encrypt(int fd, unsigned short version, int direction)
 	};
 
 	if (setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", 4))
-		return because("TCP_ULP tls: %s", strerror(errno));
+		return dio_because("TCP_ULP tls: %s", strerror(errno));
 	if (setsockopt(fd, SOL_TLS, direction, &info, sizeof(info)))
-		return because("TLS keys: %s", strerror(errno));
+		return dio_because("TLS keys: %s", strerror(errno));
 	return NULL;
+}
+
+static void must_encrypt(int fd, unsigned short version, int direction)
+{
+	const char *why = encrypt(fd, version, direction);
+
+	if (why)
+		dio_die("%s\n", why);
 }
 
 /* A thread that sends, for more to be sent than the socket takes at once */
@@ -159,48 +128,78 @@ static const char *exchange(unsigned short version, size_t length, size_t piece,
 	struct link l;
 	ssize_t n;
 
-	memset(mem, UNTOUCHED, size);
+	memset(mem, DIO_UNTOUCHED, size);
 	link_open(&l);
-	if (encrypt(l.from, version, TLS_TX) || encrypt(l.to, version, TLS_RX))
-		dio_die("%s\n", problem);
+	must_encrypt(l.from, version, TLS_TX);
+	must_encrypt(l.to, version, TLS_RX);
 	s.fd = l.from;
 	if (pthread_create(&thread, NULL, sender_thread, &s))
 		dio_die("no thread\n");
 	n = recv(l.to, mem + offset, length, MSG_WAITALL);
-	wrong = not_result(n, length);
+	wrong = dio_count(n, length);
 	if (wrong)
 		shutdown(l.to, SHUT_RDWR);
 	pthread_join(thread, NULL);
 	if (!wrong)
-		wrong = differ(mem + offset, data, length);
+		wrong = dio_differ(mem + offset, data, length);
 	for (i = 0; i < size && !wrong; i++)
-		if ((i < offset || i >= offset + length) && mem[i] != UNTOUCHED)
+		if ((i < offset || i >= offset + length) && mem[i] != DIO_UNTOUCHED)
 			wrong = "bytes around what was received were written to";
 	munmap(mem, size);
 	link_close(&l);
 	return wrong;
 }
 
-static void test_lengths(unsigned short version, const char *name, size_t longest)
+/* The ways: two versions, and the first with an asynchronous cipher */
+enum way {
+	TLS_1_2,
+	TLS_1_3,
+	BY_PCRYPT,
+	NR_WAYS,
+};
+
+static const char * const way_names[NR_WAYS] = { "1.2", "1.3", "1.2 by pcrypt" };
+
+static unsigned short version_of(enum way way)
+{
+	return way == TLS_1_3 ? TLS_1_3_VERSION : TLS_1_2_VERSION;
+}
+
+static void label_lengths(char *name, size_t size, unsigned int way)
+{
+	snprintf(name, size, "%s, all lengths", way_names[way]);
+}
+
+static const char *test_lengths(unsigned int way)
 {
 	static const size_t lengths[] = { 1, 511, 4096, 16384, 65537, MAX_LENGTH };
 	const size_t offsets[] = { 0, 1, dio_page_size - 1 };
 	const char *wrong = NULL;
-	char full[64];
 	unsigned int i, k;
 
-	for (i = 0; i < ARRAY_SIZE(lengths) && lengths[i] <= longest && !wrong; i++)
+	if (way == BY_PCRYPT && dio_pcrypt_start())
+		return dio_skip(dio_pcrypt_start());
+	for (i = 0; i < ARRAY_SIZE(lengths) && !wrong; i++)
 		for (k = 0; k < ARRAY_SIZE(offsets) && !wrong; k++)
-			if (lengths[i] < MAX_LENGTH || k == 1)
-				wrong = exchange(version, lengths[i], lengths[i], offsets[k]);
-	snprintf(full, sizeof(full), "%s, all lengths", name);
-	result(full, wrong);
+			if (lengths[i] < MAX_LENGTH || (k == 1 && way != BY_PCRYPT))
+				wrong = exchange(version_of(way), lengths[i], lengths[i],
+						 offsets[k]);
+	return wrong;
+}
 
-	wrong = exchange(version, 200000, 1000, 3);
-	if (!wrong)
-		wrong = exchange(version, 200000, 16384, 512);
-	snprintf(full, sizeof(full), "%s, records of all lengths", name);
-	result(full, wrong);
+static void label_records(char *name, size_t size, unsigned int way)
+{
+	snprintf(name, size, "%s, records of all lengths", way_names[way]);
+}
+
+static const char *test_records(unsigned int way)
+{
+	const char *wrong;
+
+	if (way == BY_PCRYPT && dio_pcrypt_start())
+		return dio_skip(dio_pcrypt_start());
+	wrong = exchange(version_of(way), 200000, 1000, 3);
+	return wrong ? wrong : exchange(version_of(way), 200000, 16384, 512);
 }
 
 /*
@@ -212,8 +211,8 @@ static void link_record(struct link *l, unsigned short version, size_t length)
 	int on = 1;
 
 	link_open(l);
-	if (encrypt(l->from, version, TLS_TX) || encrypt(l->to, version, TLS_RX))
-		dio_die("%s\n", problem);
+	must_encrypt(l->from, version, TLS_TX);
+	must_encrypt(l->to, version, TLS_RX);
 	if (version == TLS_1_3_VERSION &&
 	    setsockopt(l->to, SOL_TLS, TLS_RX_EXPECT_NO_PAD, &on, sizeof(on)))
 		dio_die("TLS_RX_EXPECT_NO_PAD: %s\n", strerror(errno));
@@ -221,7 +220,7 @@ static void link_record(struct link *l, unsigned short version, size_t length)
 		dio_die("send: %s\n", strerror(errno));
 }
 
-static void test_segments(unsigned short version)
+static const char *test_segments(unsigned short version)
 {
 	unsigned char *mem = dio_map(2 * RECORD, dio_page_size, false);
 	struct iovec iov[] = {
@@ -236,51 +235,54 @@ static void test_segments(unsigned short version)
 	struct link l;
 
 	link_record(&l, version, RECORD);
-	wrong = not_result(recvmsg(l.to, &msg, 0), RECORD);
+	wrong = dio_count(recvmsg(l.to, &msg, 0), RECORD);
 	for (i = 0; i < ARRAY_SIZE(iov) && !wrong && done < RECORD; i++) {
 		size_t n = iov[i].iov_len < RECORD - done ? iov[i].iov_len : RECORD - done;
 
-		wrong = differ(iov[i].iov_base, data + done, n);
+		wrong = dio_differ(iov[i].iov_base, data + done, n);
 		done += n;
 	}
 	munmap(mem, 2 * RECORD);
 	link_close(&l);
-	named(version, "several segments", wrong);
+	return wrong;
 }
 
 /* The first pages are there, and pinned before the others turn out not to be. */
-static void test_memory(unsigned short version, bool read_only)
+static const char *test_memory(unsigned short version, bool read_only)
 {
 	unsigned char *mem = dio_map(RECORD, dio_page_size, false);
 	const char *wrong;
 	struct link l;
 
-	memset(mem, UNTOUCHED, RECORD);
+	memset(mem, DIO_UNTOUCHED, RECORD);
 	if (read_only)
 		mprotect(mem, RECORD, PROT_READ);
 	else
 		munmap(mem + RECORD / 2, RECORD / 2);
 	link_record(&l, version, RECORD);
-	wrong = not_result(recv(l.to, mem, RECORD, 0), -EFAULT);
-	if (!wrong && (mem[0] != UNTOUCHED || mem[RECORD / 2 - 1] != UNTOUCHED))
+	wrong = dio_count(recv(l.to, mem, RECORD, 0), -EFAULT);
+	if (!wrong && (mem[0] != DIO_UNTOUCHED || mem[RECORD / 2 - 1] != DIO_UNTOUCHED))
 		wrong = "memory was written to";
 	munmap(mem, RECORD);
 	link_close(&l);
-	named(version, read_only ? "into read-only memory" : "into memory that ends", wrong);
+	return wrong;
 }
 
 /* What is encrypted on one link is sent on over another, changed or in parts. */
-static void test_forged(const char *name)
+static const char *test_forged(unsigned int way)
 {
-	unsigned char *mem = dio_map(2 * RECORD, dio_page_size, false);
+	unsigned char *mem;
 	const char *wrong;
 	struct link in, out;
 	ssize_t n;
 
+	if (way == BY_PCRYPT && dio_pcrypt_start())
+		return dio_skip(dio_pcrypt_start());
+	mem = dio_map(2 * RECORD, dio_page_size, false);
 	link_open(&in);
 	link_open(&out);
-	if (encrypt(in.from, TLS_1_2_VERSION, TLS_TX) || encrypt(out.to, TLS_1_2_VERSION, TLS_RX))
-		dio_die("%s\n", problem);
+	must_encrypt(in.from, TLS_1_2_VERSION, TLS_TX);
+	must_encrypt(out.to, TLS_1_2_VERSION, TLS_RX);
 	if (send(in.from, data, 10000, 0) != 10000)
 		dio_die("send: %s\n", strerror(errno));
 	/* A header of 5 bytes, 8 of the nonce, a tag of 16 */
@@ -290,11 +292,11 @@ static void test_forged(const char *name)
 	mem[5000] ^= 1;
 	if (send(out.from, mem, n, 0) != n)
 		dio_die("send: %s\n", strerror(errno));
-	wrong = not_result(recv(out.to, mem, RECORD, 0), -EBADMSG);
+	wrong = dio_count(recv(out.to, mem, RECORD, 0), -EBADMSG);
 	munmap(mem, 2 * RECORD);
 	link_close(&in);
 	link_close(&out);
-	result(name, wrong);
+	return wrong;
 }
 
 /* One that waits for the rest of a record */
@@ -314,7 +316,7 @@ static void *receiver_thread(void *arg)
 }
 
 /* fork() and stores around the memory, while a part of a record is there, and after */
-static void test_fork(void)
+static const char *test_fork(unsigned int unused)
 {
 	unsigned char *mem = dio_map(2 * RECORD, dio_page_size, false);
 	unsigned char *record = dio_map(2 * RECORD, dio_page_size, false);
@@ -327,12 +329,11 @@ static void test_fork(void)
 	int i;
 
 	for (i = 0; i < FORKS && !wrong; i++) {
-		memset(mem, UNTOUCHED, 2 * RECORD);
+		memset(mem, DIO_UNTOUCHED, 2 * RECORD);
 		link_open(&in);
 		link_open(&out);
-		if (encrypt(in.from, TLS_1_2_VERSION, TLS_TX) ||
-		    encrypt(out.to, TLS_1_2_VERSION, TLS_RX))
-			dio_die("%s\n", problem);
+		must_encrypt(in.from, TLS_1_2_VERSION, TLS_TX);
+		must_encrypt(out.to, TLS_1_2_VERSION, TLS_RX);
 		if (send(in.from, data, r.length, 0) != r.length)
 			dio_die("send: %s\n", strerror(errno));
 		n = recv(in.to, record, r.length + 29, MSG_WAITALL);
@@ -350,52 +351,51 @@ static void test_fork(void)
 		pthread_join(thread, NULL);
 		if (pid > 0)
 			waitpid(pid, NULL, 0);
-		wrong = r.n == r.length ? differ(r.mem, data, r.length) :
-					  because("%zd bytes were received", r.n);
+		wrong = r.n == r.length ? dio_differ(r.mem, data, r.length) :
+					  dio_because("%zd bytes were received", r.n);
 		link_close(&in);
 		link_close(&out);
 	}
 	munmap(mem, 2 * RECORD);
 	munmap(record, 2 * RECORD);
-	result("fork() and stores during a record", wrong);
+	return wrong;
 }
 
-static void test_pins(unsigned short version)
+static const char *test_pins(unsigned short version)
 {
 	unsigned char *mem = dio_map(RECORD, dio_page_size, false);
 	unsigned long long before;
 	const char *wrong;
 	struct link l;
 
-	memset(mem, UNTOUCHED, RECORD);
+	memset(mem, DIO_UNTOUCHED, RECORD);
 	link_record(&l, version, RECORD);
 	before = dio_pins_acquired();
-	wrong = not_result(recv(l.to, mem, RECORD, 0), RECORD);
-	before = dio_pins_acquired() - before;
-	if (!wrong && before != RECORD / dio_page_size)
-		wrong = because("%llu pins were taken", before);
+	wrong = dio_count(recv(l.to, mem, RECORD, 0), RECORD);
+	if (!wrong)
+		wrong = dio_pins_taken(before, RECORD / dio_page_size);
 	munmap(mem, RECORD);
 	link_close(&l);
-	named(version, "a record is decrypted into pinned memory", wrong);
+	return wrong;
 }
 
-static void test_dirty(unsigned short version)
+static const char *test_dirty(unsigned short version)
 {
 	unsigned char *mem = dio_map_clean(RECORD);
 	const char *wrong;
 	struct link l;
 
 	link_record(&l, version, RECORD);
-	wrong = not_result(recv(l.to, mem, RECORD, 0), RECORD);
+	wrong = dio_count(recv(l.to, mem, RECORD, 0), RECORD);
 	if (!wrong)
 		wrong = dio_dirty_problem(mem, RECORD);
 	munmap(mem, RECORD);
 	link_close(&l);
-	named(version, "a record makes dirty what it is decrypted into", wrong);
+	return wrong;
 }
 
 /* One that is not data, after data: what it was decrypted into is not what is told. */
-static void test_control(unsigned short version)
+static const char *test_control(unsigned short version)
 {
 	union {
 		struct cmsghdr header;
@@ -414,30 +414,30 @@ static void test_control(unsigned short version)
 	struct link l;
 
 	*CMSG_DATA(&control.header) = 100;	/* application data is 23 */
-	memset(mem, UNTOUCHED, 2 * RECORD);
+	memset(mem, DIO_UNTOUCHED, 2 * RECORD);
 	link_record(&l, version, 3000);
 	if (sendmsg(l.from, &msg, 0) != 2)
 		dio_die("sendmsg: %s\n", strerror(errno));
-	wrong = not_result(recv(l.to, mem, RECORD, 0), 3000);
+	wrong = dio_count(recv(l.to, mem, RECORD, 0), 3000);
 	if (!wrong)
-		wrong = differ(mem, data, 3000);
+		wrong = dio_differ(mem, data, 3000);
 	/* Without room for its type it is refused, and stays; with it, it is told. */
 	if (!wrong)
-		wrong = not_result(recv(l.to, mem, RECORD, 0), -EIO);
+		wrong = dio_count(recv(l.to, mem, RECORD, 0), -EIO);
 	iov.iov_base = mem;
 	iov.iov_len = RECORD;
 	memset(&control, 0, sizeof(control));
 	if (!wrong)
-		wrong = not_result(recvmsg(l.to, &msg, 0), 2);
+		wrong = dio_count(recvmsg(l.to, &msg, 0), 2);
 	if (!wrong && (control.header.cmsg_level != SOL_TLS ||
 		       control.header.cmsg_type != TLS_GET_RECORD_TYPE ||
 		       *CMSG_DATA(&control.header) != 100))
 		wrong = "its type is not told";
 	if (!wrong)
-		wrong = differ(mem, data + 1000, 2);
+		wrong = dio_differ(mem, data + 1000, 2);
 	munmap(mem, 2 * RECORD);
 	link_close(&l);
-	named(version, "a record that is no data", wrong);
+	return wrong;
 }
 
 /*
@@ -482,8 +482,8 @@ static const char *asker_end(struct asker *a)
 {
 	dio_pcrypt_release();
 	pthread_join(a->thread, NULL);
-	return a->n == a->length ? differ(a->mem, data, a->length) :
-				   because("recv() gave %zd, expected %zu", a->n, a->length);
+	return a->n == a->length ? dio_differ(a->mem, data, a->length) :
+				   dio_because("recv() gave %zd, expected %zu", a->n, a->length);
 }
 
 /* A link whose receiver has the asynchronous cipher */
@@ -499,8 +499,6 @@ static void link_async(struct link *l, size_t length)
 	if (poll(&readable, 1, DIO_DEADLINE_SECONDS * 1000) != 1)
 		dio_die("the record is not received\n");
 }
-
-static const char *no_file;	/* why */
 
 static const char *async_dirty(void)
 {
@@ -518,7 +516,7 @@ static const char *async_dirty(void)
 	if (!wrong)
 		wrong = late;
 	if (!wrong && dio_dirty(mem) != RECORD)
-		wrong = because("%zu bytes are dirty instead of %lu", dio_dirty(mem), RECORD);
+		wrong = dio_because("%zu bytes are dirty instead of %lu", dio_dirty(mem), RECORD);
 	munmap(mem, RECORD);
 	link_close(&l);
 	return wrong;
@@ -532,96 +530,122 @@ static const char *async_file(void)
 	struct asker a;
 	struct link l;
 
-	no_file = dio_pcrypt_file_open(2 * RECORD, &mem);
-	if (no_file)
-		return NULL;
+	wrong = dio_pcrypt_file_open(2 * RECORD, &mem);
+	if (wrong)
+		return dio_skip(wrong);
 	link_async(&l, RECORD);
 	asker_start(&a, l.to, mem + 512, RECORD);
 	wrong = asker_wait(&a);
 	if (!wrong)
 		wrong = dio_pcrypt_file_write_back();
-	if (!wrong && mem[512] != UNTOUCHED)
+	if (!wrong && mem[512] != DIO_UNTOUCHED)
 		wrong = "set-up: it was not held";
 	late = asker_end(&a);
 	if (!wrong)
 		wrong = late;
 	dio_pcrypt_file_close(disk);
 	if (!wrong)
-		wrong = differ(disk + 512, data, RECORD);
+		wrong = dio_differ(disk + 512, data, RECORD);
 	munmap(disk, 2 * RECORD);
 	link_close(&l);
 	return wrong;
 }
 
-static void test_async(void)
+static const char *test_read_only(unsigned short version)
 {
-	static const struct {
-		const char *name;
-		const char *(*run)(void);
-	} tests[] = {
-		{ "a record makes dirty what it is decrypted into", async_dirty },
-		{ "into a file that is written back meanwhile: is on the disk", async_file },
-	};
-	const char *missing = dio_pcrypt_start(), *wrong;
-	char name[96];
-	size_t i;
-
-	if (missing) {
-		dio_result_skip("tls 1.2 by pcrypt, all lengths", missing);
-		dio_result_skip("tls 1.2 by pcrypt, records of all lengths", missing);
-		dio_result_skip("tls 1.2 by pcrypt, a forged record", missing);
-	} else {
-		test_lengths(TLS_1_2_VERSION, "1.2 by pcrypt", MAX_LENGTH - 1);
-		test_forged("1.2 by pcrypt, a forged record");
-	}
-	for (i = 0; i < ARRAY_SIZE(tests); i++) {
-		snprintf(name, sizeof(name), "tls 1.2 by pcrypt, %s", tests[i].name);
-		no_file = NULL;
-		wrong = missing ? NULL : tests[i].run();
-		if (missing || no_file)
-			dio_result_skip(name, missing ? missing : no_file);
-		else
-			result(name + strlen("tls "), wrong);
-	}
+	return test_memory(version, true);
 }
 
-int main(void)
+static const char *test_ends(unsigned short version)
 {
-	const char * const modprobe[] = { "modprobe", "tls", NULL };
+	return test_memory(version, false);
+}
+
+static const struct {
+	const char *name;
+	const char *(*run)(unsigned short version);
+} record_tests[] = {
+	{ "several segments", test_segments },
+	{ "into read-only memory", test_read_only },
+	{ "into memory that ends", test_ends },
+	{ "a record is decrypted into pinned memory", test_pins },
+	{ "a record makes dirty what it is decrypted into", test_dirty },
+	{ "a record that is no data", test_control },
+};
+
+static void label_record(char *name, size_t size, unsigned int i)
+{
+	snprintf(name, size, "%s %s", way_names[i / ARRAY_SIZE(record_tests)],
+		 record_tests[i % ARRAY_SIZE(record_tests)].name);
+}
+
+static const char *test_record(unsigned int i)
+{
+	unsigned short version = version_of(i / ARRAY_SIZE(record_tests));
+
+	return record_tests[i % ARRAY_SIZE(record_tests)].run(version);
+}
+
+static const struct {
+	const char *name;
+	const char *(*run)(void);
+} async_tests[] = {
+	{ "a record makes dirty what it is decrypted into", async_dirty },
+	{ "into a file that is written back meanwhile: is on the disk", async_file },
+};
+
+static void label_async(char *name, size_t size, unsigned int i)
+{
+	snprintf(name, size, "%s, %s", way_names[BY_PCRYPT], async_tests[i].name);
+}
+
+static const char *test_async(unsigned int i)
+{
+	return dio_pcrypt_start() ? dio_skip(dio_pcrypt_start()) : async_tests[i].run();
+}
+
+static const struct dio_case cases[] = {
+	{ .label = label_lengths, .test = test_lengths, .nr = 2 },
+	{ .label = label_records, .test = test_records, .nr = 2 },
+	{ .label = label_record, .test = test_record, .nr = 2 * ARRAY_SIZE(record_tests) },
+	{ "a forged record", .test = test_forged, .i = TLS_1_2 },
+	{ "fork() and stores during a record", .test = test_fork },
+	/* From here on the cipher is asynchronous. */
+	{ .label = label_lengths, .test = test_lengths, .i = BY_PCRYPT },
+	{ .label = label_records, .test = test_records, .i = BY_PCRYPT },
+	{ "1.2 by pcrypt, a forged record", .test = test_forged, .i = BY_PCRYPT },
+	{ .label = label_async, .test = test_async, .nr = ARRAY_SIZE(async_tests) },
+};
+
+static void all_cases(void)
+{
+	dio_prefix("tls");
+	dio_cases(cases, ARRAY_SIZE(cases), NULL);
+}
+
+static void start(void)
+{
 	const char * const up[] = { "ip", "link", "set", "lo", "up", NULL };
+	const char *missing;
 	struct link l;
 	size_t i;
 
-	ksft_print_header();
 	dio_disk_init();
-	dio_run(modprobe);
+	dio_modprobe("tls");
 	dio_run(up);
 	link_open(&l);
-	skip = encrypt(l.to, TLS_1_2_VERSION, TLS_RX);
+	missing = encrypt(l.to, TLS_1_2_VERSION, TLS_RX);
 	link_close(&l);
-	if (skip)
-		ksft_exit_skip("%s\n", skip);
-	ksft_set_plan(4 + 2 * (1 + 2 + 1 + 1 + 1) + 1 + 1 + 5 + 1);
+	if (missing)
+		dio_skip_all("%s\n", missing);
 	data = dio_map(MAX_LENGTH, dio_page_size, false);
 	for (i = 0; i < MAX_LENGTH; i++)
 		data[i] = dio_pattern(i);
-	dio_pins_start();
+}
 
-	test_lengths(TLS_1_2_VERSION, "1.2", MAX_LENGTH);
-	test_lengths(TLS_1_3_VERSION, "1.3", MAX_LENGTH);
-	for (i = 0; i < 2; i++) {
-		unsigned short version = i ? TLS_1_3_VERSION : TLS_1_2_VERSION;
+int main(int argc, char **argv)
+{
+	static const struct dio_program program = { .start = start, .cases = all_cases };
 
-		test_segments(version);
-		test_memory(version, true);
-		test_memory(version, false);
-		test_pins(version);
-		test_dirty(version);
-		test_control(version);
-	}
-	test_forged("a forged record");
-	test_fork();
-	test_async();
-	dio_result("pins taken are released", dio_pins_problem(true));
-	ksft_finished();
+	return dio_main(&program, argc, argv);
 }

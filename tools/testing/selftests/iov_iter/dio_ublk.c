@@ -23,7 +23,11 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include "dio_lib.h"
+#include "lib/cases.h"
+#include "lib/memory.h"
+#include "lib/pins.h"
+#include "lib/result.h"
+#include "lib/system.h"
 
 #define CONTROL		"/dev/ublk-control"
 #define DEPTH		1	/* a request uses what the one before it was answered with */
@@ -55,40 +59,6 @@ static struct io_uring control;
 static bool added;
 static int disk = -1;
 static unsigned char *buffers[DEPTH][NR_MEMORY];
-static char problem[160];
-
-#define because(...) (snprintf(problem, sizeof(problem), __VA_ARGS__), problem)
-
-static void result(const char *name, const char *wrong)
-{
-	char full[96];
-
-	snprintf(full, sizeof(full), "ublk %s", name);
-	dio_result(full, wrong ? wrong : dio_pins_problem(false));
-}
-
-static const char *not_result(ssize_t n, ssize_t want)
-{
-	if (n < 0)
-		n = -errno;
-	if (n == want)
-		return NULL;
-	if (n < 0)
-		return because("%s, expected %zd", strerror(-n), want);
-	return because("%zd, expected %zd", n, want);
-}
-
-static const char *differ(const unsigned char *got, const unsigned char *want, size_t length)
-{
-	size_t i;
-
-	if (!memcmp(got, want, length))
-		return NULL;
-	for (i = 0; got[i] == want[i]; i++)
-		;
-	return because("byte %zu of %zu is %02x instead of %02x", i, length, got[i], want[i]);
-}
-
 /*
  * The server
  */
@@ -316,13 +286,13 @@ static const char *transfer(bool write, size_t length, off_t pos)
 
 	for (i = 0; i < length; i++)
 		mem[i] = write ? dio_pattern(pos + i + 77) : 0xa5;
-	wrong = not_result(write ? pwrite(disk, mem, length, pos) :
-				   pread(disk, mem, length, pos), length);
+	wrong = dio_count(write ? pwrite(disk, mem, length, pos) :
+			  pread(disk, mem, length, pos), length);
 	if (!wrong)
-		wrong = differ(mem, shared->disk + pos, length);
+		wrong = dio_differ(mem, shared->disk + pos, length);
 	for (i = 0; write && !wrong && i < length; i++)
 		if (shared->disk[pos + i] != dio_pattern(pos + i + 77))
-			wrong = because("byte %zu of %zu was written wrongly", i, length);
+			wrong = dio_because("byte %zu of %zu was written wrongly", i, length);
 	munmap(mem, length);
 	return wrong;
 }
@@ -345,60 +315,69 @@ static void disk_fill(void)
 		shared->disk[i] = dio_pattern(i);
 }
 
-static void test_data(enum memory memory, const char *name)
-{
-	const char *wrong = NULL;
-	char full[64];
-	unsigned int i;
-	int write;
+static const struct {
+	const char *name;
+	enum memory memory;
+} memories[] = {
+	{ "memory of the server", GOOD },
+	{ "unaligned memory of the server", UNALIGNED },
+};
 
-	use_memory(memory);
-	for (write = 0; write <= 1; write++) {
-		disk_fill();
-		for (i = 0; i < ARRAY_SIZE(lengths) && !wrong; i++)
-			wrong = transfer(write, lengths[i], 3 * SECTOR);
-		snprintf(full, sizeof(full), "%s %s", write ? "pwrite into" : "pread from", name);
-		result(full, wrong);
-	}
-	use_memory(GOOD);
+static void label_data(char *name, size_t size, unsigned int i)
+{
+	snprintf(name, size, "%s %s", i & 1 ? "pwrite into" : "pread from",
+		 memories[i / 2].name);
 }
 
-static void test_read_only(void)
+static const char *test_data(unsigned int i_case)
+{
+	const char *wrong = NULL;
+	unsigned int i;
+
+	use_memory(memories[i_case / 2].memory);
+	disk_fill();
+	for (i = 0; i < ARRAY_SIZE(lengths) && !wrong; i++)
+		wrong = transfer(i_case & 1, lengths[i], 3 * SECTOR);
+	use_memory(GOOD);
+	return wrong;
+}
+
+static const char *test_read_only(unsigned int unused)
 {
 	const char *wrong;
 
 	disk_fill();
 	use_memory(READ_ONLY);
 	wrong = transfer(false, 65536, 0);
-	result("pread from read-only memory of the server", wrong);
 	use_memory(GOOD);
+	return wrong;
 }
 
 /* What does not fit into the memory of the server comes in a second request. */
-static void test_ends(void)
+static const char *test_ends(unsigned int unused)
 {
 	const char *wrong;
 
 	disk_fill();
 	use_memory(ENDS);
 	wrong = transfer(true, MAX_IO, 0);
-	result("pwrite into memory of the server that ends", wrong);
 	use_memory(GOOD);
+	return wrong;
 }
 
-static void test_error(bool write)
+static const char *test_error(unsigned int write)
 {
 	char *mem = dio_map(4096, dio_page_size, false);
 	const char *wrong;
 
 	shared->error = EIO;
-	wrong = not_result(write ? pwrite(disk, mem, 4096, 0) : pread(disk, mem, 4096, 0), -EIO);
+	wrong = dio_count(write ? pwrite(disk, mem, 4096, 0) : pread(disk, mem, 4096, 0), -EIO);
 	shared->error = 0;
 	munmap(mem, 4096);
-	result(write ? "pwrite, the server says EIO" : "pread, the server says EIO", wrong);
+	return wrong;
 }
 
-static void test_pins(bool write)
+static const char *test_pins(unsigned int write)
 {
 	unsigned long long before;
 	char *mem = dio_map(65536, dio_page_size, false);
@@ -406,37 +385,40 @@ static void test_pins(bool write)
 
 	memset(mem, 0, 65536);
 	before = dio_pins_acquired();
-	wrong = not_result(write ? pwrite(disk, mem, 65536, 0) : pread(disk, mem, 65536, 0), 65536);
+	wrong = dio_count(write ? pwrite(disk, mem, 65536, 0) : pread(disk, mem, 65536, 0), 65536);
 	/* 16 pages of this process, 16 of the server */
-	before = dio_pins_acquired() - before;
-	if (!wrong && before != 32)
-		wrong = because("%llu pins were taken instead of 32", before);
+	if (!wrong)
+		wrong = dio_pins_taken(before, 32);
 	munmap(mem, 65536);
-	result(write ? "pwrite pins the memory of the server" :
-		       "pread pins the memory of the server", wrong);
+	return wrong;
 }
 
-static void test_dirty(void)
+static void test_dirty(unsigned int unused)
 {
+	static const char * const names[] = { "pread leaves the memory of the server clean",
+					      "pwrite makes the memory of the server dirty" };
 	size_t length = 16 * dio_page_size;
-	char *mem = dio_map(length, dio_page_size, false);
 	const char *wrong;
+	char *mem;
 
+	if (dio_lists(names, ARRAY_SIZE(names)))
+		return;
+	mem = dio_map(length, dio_page_size, false);
 	memset(mem, 0, length);
 	use_memory(CLEAN);
 	/* What the first leaves behind the second one finds. */
-	wrong = not_result(pread(disk, mem, length, 0), length);
+	wrong = dio_count(pread(disk, mem, length, 0), length);
 	if (!wrong)
-		wrong = not_result(pread(disk, mem, length, 0), length);
+		wrong = dio_count(pread(disk, mem, length, 0), length);
 	if (!wrong && shared->dirty)
-		wrong = because("%zu bytes are dirty", (size_t)shared->dirty);
-	result("pread leaves the memory of the server clean", wrong);
-	wrong = not_result(pwrite(disk, mem, length, 0), length);
+		wrong = dio_because("%zu bytes are dirty", (size_t)shared->dirty);
+	dio_report(names[0], wrong);
+	wrong = dio_count(pwrite(disk, mem, length, 0), length);
 	if (!wrong && shared->dirty != length)
-		wrong = because("%zu bytes are dirty instead of %zu", (size_t)shared->dirty,
-				length);
+		wrong = dio_because("%zu bytes are dirty instead of %zu", (size_t)shared->dirty,
+				    length);
 	munmap(mem, length);
-	result("pwrite makes the memory of the server dirty", wrong);
+	dio_report(names[1], wrong);
 	use_memory(GOOD);
 	disk_fill();
 }
@@ -451,7 +433,7 @@ static void *held_read(void *arg)
 	return NULL;
 }
 
-static void test_killed(void)
+static const char *test_killed(unsigned int unused)
 {
 	unsigned long long start = dio_now_ms();
 	const char *wrong = NULL;
@@ -468,7 +450,7 @@ static void test_killed(void)
 	pthread_join(thread, NULL);
 	shared->hold = false;
 	if (n != -EIO)
-		wrong = because("the read gave %zd", n);
+		wrong = dio_because("the read gave %zd", n);
 	device_close();
 	if (!wrong)
 		wrong = dio_pins_problem(false);
@@ -476,45 +458,49 @@ static void test_killed(void)
 	device_open();
 	if (!wrong)
 		wrong = transfer(false, 65536, 0);
-	result("pread, the server is killed and started again", wrong);
+	return wrong;
 }
 
-int main(void)
-{
-	const char * const modprobe[] = { "modprobe", "ublk_drv", NULL };
-	int write;
+static const struct dio_case cases[] = {
+	{ .label = label_data, .test = test_data, .nr = 2 * ARRAY_SIZE(memories) },
+	{ "pread from read-only memory of the server", .test = test_read_only },
+	{ "pwrite into memory of the server that ends", .test = test_ends },
+	{ "pread, the server says EIO", .test = test_error, .i = false },
+	{ "pwrite, the server says EIO", .test = test_error, .i = true },
+	{ "pread pins the memory of the server", .test = test_pins, .i = false },
+	{ "pwrite pins the memory of the server", .test = test_pins, .i = true },
+	{ .run = test_dirty },
+	{ "pread, the server is killed and started again", .test = test_killed },
+};
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 0);
-	dio_page_size = sysconf(_SC_PAGESIZE);
+static void all_cases(void)
+{
+	dio_prefix("ublk");
+	dio_cases(cases, ARRAY_SIZE(cases), NULL);
+}
+
+static void start(void)
+{
 	owner = getpid();
-	ksft_print_header();
-	dio_run(modprobe);
+	dio_modprobe("ublk_drv");
 	if (access(CONTROL, R_OK | W_OK))
-		ksft_exit_skip(CONTROL ": %s\n", strerror(errno));
+		dio_skip_all(CONTROL ": %s\n", strerror(errno));
 	if (io_uring_queue_init(4, &control, IORING_SETUP_SQE128))
-		ksft_exit_skip("io_uring has no large entries\n");
+		dio_skip_all("io_uring has no large entries\n");
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (shared == MAP_FAILED)
 		dio_die("mmap: %s\n", strerror(errno));
 	disk_fill();
-	ksft_set_plan(2 * 2 + 2 + 2 + 2 + 2 + 1 + 1);
 	atexit(clean_up);
-	dio_pins_start();
 	device_open();
+}
 
-	test_data(GOOD, "memory of the server");
-	test_data(UNALIGNED, "unaligned memory of the server");
-	test_read_only();
-	test_ends();
-	for (write = 0; write <= 1; write++)
-		test_error(write);
-	for (write = 0; write <= 1; write++)
-		test_pins(write);
-	test_dirty();
-	test_killed();
-	device_close();
-	dio_result("pins taken are released", dio_pins_problem(true));
-	ksft_finished();
+int main(int argc, char **argv)
+{
+	static const struct dio_program program = {
+		.start = start, .cases = all_cases, .end = device_close,
+	};
+
+	return dio_main(&program, argc, argv);
 }

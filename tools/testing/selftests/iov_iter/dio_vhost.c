@@ -32,20 +32,24 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "dio_lib.h"
+#include "lib/area.h"
+#include "lib/cases.h"
+#include "lib/disk.h"
+#include "lib/dm.h"
+#include "lib/memory.h"
+#include "lib/pins.h"
+#include "lib/result.h"
+#include "lib/system.h"
 
 #define VHOST_SCSI	"/dev/vhost-scsi"
-#define BLOCK		512
-#define HUGE_SIZE	(2 * DIO_MIB)
 #define POSITION	DIO_MIB		/* of what is read and written */
-#define DEVICE_SECTORS	(64 * DIO_MIB / BLOCK)
+#define DEVICE_SECTORS	(64 * DIO_MIB / DIO_BLOCK)
 #define RAMDISK_SIZE	(16 * DIO_MIB)	/* 4096 pages of the target, which have 4 KiB */
 #define QUEUE		2		/* after the control and the event queue */
 #define QUEUE_SIZE	256
 #define MAX_VECTORS	200
 #define MAX_COMMANDS	16		/* at once */
 #define MAX_PAGES	2048		/* that a command may have */
-#define STORED		0xff		/* what the parent stores next to a read */
 #define TUPLE		8		/* bytes of protection information for a block */
 
 #define TEST_UNIT_READY	0x00
@@ -55,37 +59,7 @@
 #define CHECK_CONDITION	2		/* status */
 #define NOTHING		0xee		/* response that nobody gives */
 
-/* What memory held before: never what data() gives, nor STORED. */
-static unsigned char before(size_t i)
-{
-	return 0x80 | (i % 61);
-}
-
-/* Another @salt for each case, for nothing stale to pass as what is read */
-static unsigned char data(unsigned char salt, size_t i)
-{
-	return dio_pattern(i) ^ salt;
-}
-
-static unsigned char next_salt(void)
-{
-	static unsigned char salt;
-
-	salt = salt % 0x7f + 1;
-	return salt;
-}
-
-/* Where the vectors lie in memory that starts with a page */
-static const struct shape {
-	const char *name;
-	size_t offset;		/* of the first vector */
-	size_t length;		/* of each */
-	size_t stride;		/* from one to the next */
-	unsigned int nr;
-	bool huge;
-	bool odd;		/* not a multiple of blocks: not for a block device */
-	bool fork;		/* does for a read in flight: all at the edges is free */
-} shapes[] = {
+static const struct dio_shape shapes[] = {
 	{ "512 bytes", 0, 512, 0, 1 },
 	{ "a page", 0, 4096, 0, 1 },
 	{ "offset 512", 512, 1024, 0, 1, .fork = true },
@@ -102,83 +76,11 @@ static const struct shape {
 	{ "2048 pages", 0, MAX_PAGES * 4096UL, 0, 1 },
 };
 
-static const struct shape one_page = { "a page", 0, 4096, 0, 1 };
-static const struct shape pages16 = { "16 pages", 0, 65536, 0, 1 };
-static const struct shape tail = { "two pages", 0, 8192, 0, 1 };
-static const struct shape two_pages = { "two pages apart", 0, 4096, 4096, 2 };
-static const struct shape too_much = { "too much", 0, MAX_PAGES * 4096UL + BLOCK, 0, 1 };
-
-static size_t shape_length(const struct shape *s)
-{
-	return s->nr * s->length;
-}
-
-/* Which byte of the transfer the byte at @i of the memory is, or -1 */
-static ssize_t shape_inside(const struct shape *s, size_t i)
-{
-	size_t vector;
-
-	if (i < s->offset)
-		return -1;
-	i -= s->offset;
-	vector = s->nr > 1 ? i / s->stride : 0;
-	i -= vector * s->stride;
-	return vector < s->nr && i < s->length ? vector * s->length + i : -1;
-}
-
-struct area {
-	const struct shape *shape;
-	unsigned char *mem;
-	size_t size;
-	struct iovec iov[MAX_VECTORS];
-};
-
-static void area_open(struct area *a, const struct shape *s)
-{
-	unsigned int i;
-
-	a->shape = s;
-	a->size = s->offset + (s->nr - 1) * s->stride + s->length;
-	/* at least a byte behind it, for what is stored next to a read */
-	a->size = (a->size + dio_page_size) & ~(dio_page_size - 1);
-	if (s->huge)
-		a->size = HUGE_SIZE;
-	a->mem = dio_map(a->size, s->huge ? HUGE_SIZE : dio_page_size, s->huge);
-	for (i = 0; i < s->nr; i++) {
-		a->iov[i].iov_base = a->mem + s->offset + i * s->stride;
-		a->iov[i].iov_len = s->length;
-	}
-}
-
-/* Outside of the transfer the bytes of before; inside them too, or data */
-static void area_fill(struct area *a, unsigned char salt, bool with_data)
-{
-	size_t i;
-
-	for (i = 0; i < a->size; i++) {
-		ssize_t inside = with_data ? shape_inside(a->shape, i) : -1;
-
-		a->mem[i] = inside < 0 ? before(i) : data(salt, BLOCK + inside);
-	}
-}
-
-/* How many bytes differ from what area_fill() would store */
-static size_t area_wrong(const struct area *a, unsigned char salt, bool with_data)
-{
-	size_t i, wrong = 0;
-
-	for (i = 0; i < a->size; i++) {
-		ssize_t inside = with_data ? shape_inside(a->shape, i) : -1;
-
-		wrong += a->mem[i] != (inside < 0 ? before(i) : data(salt, BLOCK + inside));
-	}
-	return wrong;
-}
-
-static void area_close(struct area *a)
-{
-	munmap(a->mem, a->size);
-}
+static const struct dio_shape one_page = { "a page", 0, 4096, 0, 1 };
+static const struct dio_shape pages16 = { "16 pages", 0, 65536, 0, 1 };
+static const struct dio_shape tail = { "two pages", 0, 8192, 0, 1 };
+static const struct dio_shape two_pages = { "two pages apart", 0, 4096, 4096, 2 };
+static const struct dio_shape too_much = { "too much", 0, MAX_PAGES * 4096UL + DIO_BLOCK, 0, 1 };
 
 /*
  * The device, and its only queue that is used
@@ -440,7 +342,7 @@ static void guest_open(bool pi)
 static struct command transfer(enum lun lun, bool write, const struct iovec *iov,
 			       unsigned int nr, off_t pos, size_t length)
 {
-	unsigned int lba = pos / BLOCK, blocks = length / BLOCK;
+	unsigned int lba = pos / DIO_BLOCK, blocks = length / DIO_BLOCK;
 	struct command c = { .lun = lun, .write = write, .iov = iov, .nr = nr };
 
 	c.cdb[0] = write ? WRITE_10 : READ_10;
@@ -453,9 +355,9 @@ static struct command transfer(enum lun lun, bool write, const struct iovec *iov
 	return c;
 }
 
-static struct command area_command(enum lun lun, bool write, const struct area *a)
+static struct command area_command(enum lun lun, bool write, const struct dio_area *a)
 {
-	return transfer(lun, write, a->iov, a->shape->nr, POSITION, shape_length(a->shape));
+	return transfer(lun, write, a->iov, a->shape->nr, POSITION, dio_shape_length(a->shape));
 }
 
 /*
@@ -537,13 +439,14 @@ static void target_open(void)
 	int ret;
 
 	ret = dio_device_size(dio_disk_path(), &sectors, &block);
-	if (!ret && block > BLOCK)
-		ksft_exit_skip("%s has blocks of %u bytes\n", dio_disk_path(), block);
-	if (!ret && sectors < RAMDISK_SIZE / BLOCK)
-		ksft_exit_skip("%s has less than 16 MiB\n", dio_disk_path());
+	if (!ret && block > DIO_BLOCK)
+		dio_skip_all("%s has blocks of %u bytes\n", dio_disk_path(), block);
+	if (!ret && sectors < RAMDISK_SIZE / DIO_BLOCK)
+		dio_skip_all("%s has less than 16 MiB\n", dio_disk_path());
 	if (!ret)
 		ret = dio_delay_open(dio_disk_path(),
-				     sectors < DEVICE_SECTORS ? sectors : DEVICE_SECTORS);
+				     sectors < DEVICE_SECTORS ? sectors : DEVICE_SECTORS,
+				     false);
 	if (ret)
 		dio_die("dm-delay: %s\n", strerror(-ret));
 	for (i = 0; i < ARRAY_SIZE(steps); i++) {
@@ -551,7 +454,7 @@ static void target_open(void)
 		if (!ret)
 			continue;
 		if (steps[i].what == STEP_MAKE)
-			ksft_exit_skip(CONFIG "%s: %s\n", steps[i].path, strerror(-ret));
+			dio_skip_all(CONFIG "%s: %s\n", steps[i].path, strerror(-ret));
 		dio_die(CONFIG "%s: %s\n", steps[i].path, strerror(-ret));
 	}
 }
@@ -590,7 +493,7 @@ static void clean_up(void)
 		undo[i] = false;
 		snprintf(path, sizeof(path), CONFIG "%s", steps[i].path);
 		if (steps[i].what == STEP_LINK ? unlink(path) : rmdir(path))
-			ksft_print_msg("%s stays behind: %s\n", path, strerror(errno));
+			dio_print("%s stays behind: %s\n", path, strerror(errno));
 	}
 	if (delay_fd >= 0)
 		close(delay_fd);
@@ -631,9 +534,9 @@ static void lun_fill(enum lun lun, size_t length, unsigned char salt)
 {
 	size_t i;
 
-	for (i = 0; i < length + 2 * BLOCK; i++)
-		image[i] = data(salt, i);
-	lun_io(lun, true, length + 2 * BLOCK, POSITION - BLOCK);
+	for (i = 0; i < length + 2 * DIO_BLOCK; i++)
+		image[i] = dio_data(salt, i);
+	lun_io(lun, true, length + 2 * DIO_BLOCK, POSITION - DIO_BLOCK);
 }
 
 /* How many bytes differ from @salt around and @inside a transfer */
@@ -641,23 +544,14 @@ static size_t lun_wrong(enum lun lun, size_t length, unsigned char salt, unsigne
 {
 	size_t i, wrong = 0;
 
-	memset(image, 0, length + 2 * BLOCK);
-	lun_io(lun, false, length + 2 * BLOCK, POSITION - BLOCK);
-	for (i = 0; i < length + 2 * BLOCK; i++) {
-		bool around = i < BLOCK || i >= BLOCK + length;
+	memset(image, 0, length + 2 * DIO_BLOCK);
+	lun_io(lun, false, length + 2 * DIO_BLOCK, POSITION - DIO_BLOCK);
+	for (i = 0; i < length + 2 * DIO_BLOCK; i++) {
+		bool around = i < DIO_BLOCK || i >= DIO_BLOCK + length;
 
-		wrong += image[i] != data(around ? salt : inside, i);
+		wrong += image[i] != dio_data(around ? salt : inside, i);
 	}
 	return wrong;
-}
-
-static const char *wrong_bytes(size_t in_memory, size_t on_disk)
-{
-	static char problem[80];
-
-	snprintf(problem, sizeof(problem), "wrong bytes: %zu in memory, %zu on the disk",
-		 in_memory, on_disk);
-	return in_memory || on_disk ? problem : NULL;
 }
 
 static void result(enum lun lun, const char *name, const char *claim, const char *problem)
@@ -668,42 +562,55 @@ static void result(enum lun lun, const char *name, const char *claim, const char
 	dio_result(full, problem ? problem : dio_pins_problem(false));
 }
 
-static const char *read_problem(enum lun lun, struct area *a)
+/* As dio_lists(), of one claim or two */
+static bool lists(enum lun lun, const char *name, const char *claim, const char *second)
 {
-	struct command c = area_command(lun, false, a);
-	unsigned char salt = next_salt();
-	const char *problem;
+	char full[128];
 
-	lun_fill(lun, shape_length(a->shape), salt);
-	area_fill(a, 0, false);
-	problem = run(&c, VIRTIO_SCSI_S_OK, 0);
-	return problem ? problem : wrong_bytes(area_wrong(a, salt, true), 0);
+	snprintf(full, sizeof(full), "%s %s: %s", lun_names[lun], name, claim);
+	if (!dio_lists_one(full))
+		return false;
+	return second ? lists(lun, name, second, NULL) : true;
 }
 
-static const char *write_problem(enum lun lun, struct area *a, bool read_only)
+static const char *read_problem(enum lun lun, struct dio_area *a)
 {
-	unsigned char old = next_salt(), new = next_salt();
-	size_t length = shape_length(a->shape);
+	struct command c = area_command(lun, false, a);
+	unsigned char salt = dio_next_salt();
+	const char *problem;
+
+	lun_fill(lun, dio_shape_length(a->shape), salt);
+	dio_area_fill(a, 0, false);
+	problem = run(&c, VIRTIO_SCSI_S_OK, 0);
+	return problem ? problem : dio_wrong_bytes(dio_area_wrong(a, salt, true), 0);
+}
+
+static const char *write_problem(enum lun lun, struct dio_area *a, bool read_only)
+{
+	unsigned char old = dio_next_salt(), new = dio_next_salt();
+	size_t length = dio_shape_length(a->shape);
 	struct command c = area_command(lun, true, a);
 	const char *problem;
 
 	lun_fill(lun, length, old);
-	area_fill(a, new, true);
+	dio_area_fill(a, new, true);
 	if (read_only && mprotect(a->mem, a->size, PROT_READ))
 		dio_die("mprotect: %s\n", strerror(errno));
 	problem = run(&c, VIRTIO_SCSI_S_OK, 0);
 	if (problem)
 		return problem;
-	return wrong_bytes(area_wrong(a, new, true), lun_wrong(lun, length, old, new));
+	return dio_wrong_bytes(dio_area_wrong(a, new, true), lun_wrong(lun, length, old, new));
 }
 
-static void data_case(enum lun lun, const struct shape *s)
+static void data_case(enum lun lun, const struct dio_shape *s)
 {
-	struct area a;
+	struct dio_area a;
 	char full[96];
 
-	area_open(&a, s);
-	area_fill(&a, 0, false);
+	if (lists(lun, s->name, "read", "write"))
+		return;
+	dio_area_open(&a, s);
+	dio_area_fill(&a, 0, false);
 	if (s->huge && !dio_is_huge(a.mem)) {
 		snprintf(full, sizeof(full), "%s %s: read", lun_names[lun], s->name);
 		dio_result_skip(full, "the kernel gave no huge page");
@@ -713,53 +620,61 @@ static void data_case(enum lun lun, const struct shape *s)
 		result(lun, s->name, "read", read_problem(lun, &a));
 		result(lun, s->name, "write", write_problem(lun, &a, false));
 	}
-	area_close(&a);
+	dio_area_close(&a);
 }
 
 static void pins_case(enum lun lun, bool write)
 {
-	struct area a;
+	struct dio_area a;
 	struct command c;
 	unsigned long long pins;
-	static char wrong[64];
 	const char *problem;
 
-	area_open(&a, &pages16);
-	area_fill(&a, 0, false);
+	if (lists(lun, write ? "write" : "read", "16 pages are pinned", NULL))
+		return;
+	dio_area_open(&a, &pages16);
+	dio_area_fill(&a, 0, false);
 	c = area_command(lun, write, &a);
 	pins = dio_pins_acquired();
 	problem = run(&c, VIRTIO_SCSI_S_OK, 0);
-	pins = dio_pins_acquired() - pins;
-	if (!problem && pins != 16) {
-		snprintf(wrong, sizeof(wrong), "%llu pins were taken instead of 16", pins);
-		problem = wrong;
-	}
-	area_close(&a);
+	if (!problem)
+		problem = dio_pins_taken(pins, 16);
+	dio_area_close(&a);
 	result(lun, write ? "write" : "read", "16 pages are pinned", problem);
 }
 
 static void dirty_case(enum lun lun, bool write)
 {
 	size_t length = 16 * dio_page_size;
-	struct iovec iov = { dio_map_clean(length), length };
-	struct command c = transfer(lun, write, &iov, 1, POSITION, length);
-	const char *problem = run(&c, VIRTIO_SCSI_S_OK, 0);
+	const char *claim = write ? "what it reads stays clean" :
+				    "what it writes to becomes dirty";
+	struct iovec iov = { NULL, length };
+	struct command c;
+	const char *problem;
 
+	if (lists(lun, write ? "write" : "read", claim, NULL))
+		return;
+	iov.iov_base = dio_map_clean(length);
+	c = transfer(lun, write, &iov, 1, POSITION, length);
+	problem = run(&c, VIRTIO_SCSI_S_OK, 0);
 	if (!problem)
 		problem = dio_dirty_problem(iov.iov_base, write ? 0 : length);
 	munmap(iov.iov_base, length);
-	result(lun, write ? "write" : "read", write ? "what it reads stays clean" :
-	       "what it writes to becomes dirty", problem);
+	result(lun, write ? "write" : "read", claim, problem);
 }
 
-static void inquiry_case(enum lun lun)
+static void inquiry_case(unsigned int lun)
 {
-	unsigned char *mem = dio_map(dio_page_size, dio_page_size, false);
-	/* Over the end of no page: the target knows one piece only */
-	struct iovec iov = { mem + 101, 36 };
+	struct iovec iov = { NULL, 36 };
 	struct command c = { .lun = lun, .cdb = { INQUIRY, 0, 0, 0, 36 }, .iov = &iov, .nr = 1 };
+	unsigned char *mem;
 	const char *problem;
 
+	if (lists(lun, "INQUIRY", "its data is right", NULL))
+		return;
+	mem = dio_map(dio_page_size, dio_page_size, false);
+	/* Over the end of no page: the target knows one piece only */
+	iov.iov_base = mem + 101;
 	memset(mem, 0xa5, dio_page_size);
 	problem = run(&c, VIRTIO_SCSI_S_OK, 0);
 	if (!problem && memcmp(mem + 101 + 8, "LIO-ORG ", 8))
@@ -770,20 +685,22 @@ static void inquiry_case(enum lun lun)
 	result(lun, "INQUIRY", "its data is right", problem);
 }
 
-static void read_only_source_case(enum lun lun)
+static void read_only_source_case(unsigned int lun)
 {
-	struct area a;
+	struct dio_area a;
 
-	area_open(&a, &one_page);
+	if (lists(lun, "write from read-only memory", "data", NULL))
+		return;
+	dio_area_open(&a, &one_page);
 	result(lun, "write from read-only memory", "data", write_problem(lun, &a, true));
-	area_close(&a);
+	dio_area_close(&a);
 }
 
 /*
  * Memory of a file that is open for reading only.  What a command reads must not
  * get into the file.
  */
-static void read_only_file_case(enum lun lun)
+static void read_only_file_case(unsigned int lun)
 {
 	unsigned char page[4096], now[4096];
 	struct iovec iov;
@@ -793,6 +710,8 @@ static void read_only_file_case(enum lun lun)
 	void *mem;
 	int fd, ro;
 
+	if (lists(lun, "read into a read-only file", "is refused", NULL))
+		return;
 	memset(page, 0xa5, sizeof(page));
 	fd = memfd_create("iov_iter", MFD_CLOEXEC);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
@@ -804,7 +723,7 @@ static void read_only_file_case(enum lun lun)
 	if (mem == MAP_FAILED)
 		dio_die("mmap: %s\n", strerror(errno));
 	iov = (struct iovec){ mem, sizeof(page) };
-	lun_fill(lun, sizeof(page), next_salt());
+	lun_fill(lun, sizeof(page), dio_next_salt());
 	c = transfer(lun, false, &iov, 1, POSITION, sizeof(page));
 	problem = run(&c, VIRTIO_SCSI_S_BAD_TARGET, 0);
 	dio_full_pread(fd, now, sizeof(now), 0);
@@ -816,30 +735,10 @@ static void read_only_file_case(enum lun lun)
 	result(lun, "read into a read-only file", "is refused", problem);
 }
 
-/* Pages that are free, those that wait with the CPUs included */
-static long free_pages(void)
-{
-	char line[256];
-	long sum = 0, n;
-	FILE *f;
-
-	/* Fold the counts that are still with the CPUs. */
-	dio_write_file("1", "/proc/sys/vm/stat_refresh");
-	f = fopen("/proc/zoneinfo", "r");
-	if (!f)
-		dio_die("/proc/zoneinfo: %s\n", strerror(errno));
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, " pages free %ld", &n) == 1 ||
-		    sscanf(line, " count: %ld", &n) == 1)
-			sum += n;
-	fclose(f);
-	return sum;
-}
-
 /* The same command again and again, each time from memory that is new */
 static const struct failure {
 	const char *name;
-	const struct shape *shape;
+	const struct dio_shape *shape;
 	enum {
 		AS_IT_IS,
 		READ_ONLY,
@@ -892,10 +791,10 @@ static const char *repeat(enum lun lun, const struct failure *f, unsigned int ti
 {
 	const char *problem = NULL;
 	struct command c;
-	struct area a;
+	struct dio_area a;
 
 	while (times-- && problem != no_answer) {
-		area_open(&a, f->shape);
+		dio_area_open(&a, f->shape);
 		memset(a.mem, 0x5a, a.size);
 		c = area_command(lun, f->write, &a);
 		switch (f->damage) {
@@ -923,12 +822,10 @@ static const char *repeat(enum lun lun, const struct failure *f, unsigned int ti
 		problem = run(&c, f->response, f->status);
 		if (!problem && f->damage == READ_ONLY && a.mem[100] != 0x5a)
 			problem = "the memory was WRITTEN to";
-		area_close(&a);
+		dio_area_close(&a);
 	}
 	return problem;
 }
-
-#define LEAK_TRIES	20
 
 static bool quick;
 
@@ -937,173 +834,122 @@ static unsigned int how_often(unsigned int times)
 	return quick && times > 50 ? 50 : times;
 }
 
-/*
- * Others take memory meanwhile, but hardly a quarter of a page for each command,
- * and not many times in a row.  KASAN does: it keeps what is freed, and for that
- * frees what it has kept, now more and now less.
- */
-static const char *leak_problem(enum lun lun, const struct failure *f)
-{
-	unsigned int try, times = how_often(f->times);
-	static char problem[80];
-	long gone = 0;
+struct repetition {
+	enum lun lun;
+	const struct failure *failure;
+};
 
-	for (try = 0; try < LEAK_TRIES; try++) {
-		gone = free_pages();
-		if (repeat(lun, f, times) == no_answer)
-			return no_answer;
-		gone -= free_pages();
-		if (gone < (long)(times / 4))
-			return NULL;
-	}
-	snprintf(problem, sizeof(problem), "LEAKED: %ld pages less after %u commands",
-		 gone, times);
-	return problem;
+static const char *repeat_failure(const void *arg, unsigned int times)
+{
+	const struct repetition *r = arg;
+
+	return repeat(r->lun, r->failure, times) == no_answer ? no_answer : NULL;
 }
 
 static void failure_case(enum lun lun, const struct failure *f)
 {
+	const struct repetition r = { lun, f };
 	const char *problem;
 
+	if (lists(lun, f->name, "fails cleanly", "no page stays behind"))
+		return;
 	if (f->damage == BAD_SECTOR)
-		dio_break_reads(POSITION / BLOCK + 1, 1);
+		dio_break_reads(POSITION / DIO_BLOCK + 1, 1);
 	/* What is allocated once is allocated now. */
 	problem = repeat(lun, f, f->times / 8 + 1);
 	result(lun, f->name, "fails cleanly", problem);
 	if (problem != no_answer)
-		problem = leak_problem(lun, f);
+		problem = dio_leak_problem(repeat_failure, &r, how_often(f->times));
 	result(lun, f->name, "no page stays behind", problem);
 	if (f->damage == BAD_SECTOR)
 		dio_break_reads(0, 0);
 }
 
-static void no_lun_case(bool write)
+static void no_lun_case(unsigned int write)
 {
 	static const struct failure f = { .shape = &tail, .response = VIRTIO_SCSI_S_OK,
 					  .status = CHECK_CONDITION, .times = 200 };
 	struct failure mine = f;
+	const struct repetition r = { NO_LUN, &mine };
 
+	if (lists(NO_LUN, write ? "write" : "read", "fails cleanly", "no page stays behind"))
+		return;
 	mine.write = write;
 	result(NO_LUN, write ? "write" : "read", "fails cleanly", repeat(NO_LUN, &mine, 20));
 	result(NO_LUN, write ? "write" : "read", "no page stays behind",
-	       leak_problem(NO_LUN, &mine));
+	       dio_leak_problem(repeat_failure, &r, how_often(f.times)));
 }
 
 /* Several commands at once, to parts of one page each */
-static void many_case(enum lun lun)
+static void many_case(unsigned int lun)
 {
-	const struct shape s = { "16 blocks", 0, 16 * BLOCK, 0, 1 };
+	const struct dio_shape s = { "16 blocks", 0, 16 * DIO_BLOCK, 0, 1 };
 	struct slot *slots[MAX_COMMANDS];
 	struct iovec iov[MAX_COMMANDS];
-	unsigned char salt = next_salt();
+	unsigned char salt = dio_next_salt();
 	const char *problem;
-	struct area a;
+	struct dio_area a;
 	unsigned int i;
 
-	area_open(&a, &s);
-	area_fill(&a, 0, false);
+	if (lists(lun, "16 commands at once", "read", NULL))
+		return;
+	dio_area_open(&a, &s);
+	dio_area_fill(&a, 0, false);
 	lun_fill(lun, s.length, salt);
 	for (i = 0; i < MAX_COMMANDS; i++) {
 		struct command c;
 
-		iov[i].iov_base = a.mem + i * BLOCK;
-		iov[i].iov_len = BLOCK;
-		c = transfer(lun, false, &iov[i], 1, POSITION + i * BLOCK, BLOCK);
+		iov[i].iov_base = a.mem + i * DIO_BLOCK;
+		iov[i].iov_len = DIO_BLOCK;
+		c = transfer(lun, false, &iov[i], 1, POSITION + i * DIO_BLOCK, DIO_BLOCK);
 		slots[i] = submit(&c);
 	}
 	problem = wait_answers();
 	for (i = 0; i < MAX_COMMANDS && !problem; i++)
 		problem = not_answer(slots[i], VIRTIO_SCSI_S_OK, 0);
 	if (!problem)
-		problem = wrong_bytes(area_wrong(&a, salt, true), 0);
-	area_close(&a);
+		problem = dio_wrong_bytes(dio_area_wrong(&a, salt, true), 0);
+	dio_area_close(&a);
 	result(lun, "16 commands at once", "read", problem);
 }
 
-/*
- * Commands in flight
- */
-/* The child waits until its pipe is closed, looks and ends with what it saw. */
-static pid_t child_start(const struct area *a, int *pipe_end)
-{
-	int ends[2];
-	pid_t pid;
-	char end;
-
-	if (pipe(ends))
-		dio_die("pipe: %s\n", strerror(errno));
-	fflush(stdout);
-	pid = fork();
-	if (pid < 0)
-		dio_die("fork: %s\n", strerror(errno));
-	if (!pid) {
-		close(ends[1]);
-		_exit(read(ends[0], &end, 1) ? 2 : !!area_wrong(a, 0, false));
-	}
-	close(ends[0]);
-	*pipe_end = ends[1];
-	return pid;
-}
-
-static const char *child_problem(pid_t pid, int pipe_end)
-{
-	int status;
-
-	close(pipe_end);
-	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) > 1)
-		return "the child did not answer";
-	return WEXITSTATUS(status) ? "it SAW the read or what the parent stored" : NULL;
-}
-
-static void fork_case(const struct shape *s)
+static void fork_case(const struct dio_shape *s)
 {
 	const char *parent, *child;
-	unsigned char salt = next_salt();
-	static char lost[64];
+	unsigned char salt = dio_next_salt();
 	const struct slot *slot;
 	struct command c;
-	struct area a;
-	size_t wrong;
+	struct dio_area a;
 	int pipe_end;
 	pid_t pid;
 	bool held;
 
-	area_open(&a, s);
-	lun_fill(DISK, shape_length(s), salt);
-	area_fill(&a, 0, false);
+	if (lists(DISK, s->name, "in flight, parent sees the read",
+		  "in flight, child sees the bytes of before"))
+		return;
+	dio_area_open(&a, s);
+	lun_fill(DISK, dio_shape_length(s), salt);
+	dio_area_fill(&a, 0, false);
 	c = area_command(DISK, false, &a);
 	hold();
 	slot = submit(&c);
 	held = dio_wait_held();
-	pid = child_start(&a, &pipe_end);
+	pid = dio_child_start(&a, &pipe_end);
 
-	/* Next to the read: these stores end what fork() made shared. */
-	a.mem[0] = STORED;
-	a.mem[a.size - 1] = STORED;
-
+	dio_area_store(&a);
 	held = held && dio_held();
 	release();
 	parent = wait_answers();
-	child = child_problem(pid, pipe_end);
+	child = dio_child_problem(pid, pipe_end);
 	if (!parent)
 		parent = not_answer(slot, VIRTIO_SCSI_S_OK, 0);
 	if (!held)
 		parent = "the read did not stay in flight";
-	if (parent) {
+	if (parent)
 		child = parent;
-	} else {
-		if (a.mem[0] != STORED || a.mem[a.size - 1] != STORED)
-			parent = "what was stored next to the read is LOST";
-		a.mem[0] = before(0);
-		a.mem[a.size - 1] = before(a.size - 1);
-		wrong = area_wrong(&a, salt, true);
-		if (wrong) {
-			snprintf(lost, sizeof(lost), "LOST %zu of %zu bytes", wrong,
-				 shape_length(s));
-			parent = lost;
-		}
-	}
-	area_close(&a);
+	else
+		parent = dio_area_lost(&a, salt);
+	dio_area_close(&a);
 	result(DISK, s->name, "in flight, parent sees the read", parent);
 	result(DISK, s->name, "in flight, child sees the bytes of before", child);
 }
@@ -1115,17 +961,19 @@ static void *close_thread(void *unused)
 }
 
 /* The device is closed: that waits for the commands in flight. */
-static void close_case(void)
+static void close_case(unsigned int unused)
 {
-	unsigned char salt = next_salt();
+	unsigned char salt = dio_next_salt();
 	const char *problem = NULL;
 	pthread_t thread;
 	struct command c;
-	struct area a;
+	struct dio_area a;
 
-	area_open(&a, &pages16);
-	lun_fill(DISK, shape_length(&pages16), salt);
-	area_fill(&a, 0, false);
+	if (lists(DISK, "closed with a read in flight", "data", NULL))
+		return;
+	dio_area_open(&a, &pages16);
+	lun_fill(DISK, dio_shape_length(&pages16), salt);
+	dio_area_fill(&a, 0, false);
 	c = area_command(DISK, false, &a);
 	hold();
 	submit(&c);
@@ -1139,8 +987,8 @@ static void close_case(void)
 	release();
 	pthread_join(thread, NULL);
 	if (!problem)
-		problem = wrong_bytes(area_wrong(&a, salt, true), 0);
-	area_close(&a);
+		problem = dio_wrong_bytes(dio_area_wrong(&a, salt, true), 0);
+	dio_area_close(&a);
 	result(DISK, "closed with a read in flight", "data", problem);
 	guest_open(false);
 }
@@ -1148,13 +996,13 @@ static void close_case(void)
 static noreturn void child_with_reads(int ready)
 {
 	struct command c;
-	struct area a;
+	struct dio_area a;
 	unsigned int i;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	guest_open(false);
-	area_open(&a, &pages16);
-	area_fill(&a, 0, false);
+	dio_area_open(&a, &pages16);
+	dio_area_fill(&a, 0, false);
 	c = area_command(DISK, false, &a);
 	for (i = 0; i < 4; i++)
 		submit(&c);
@@ -1164,14 +1012,17 @@ static noreturn void child_with_reads(int ready)
 		pause();
 }
 
-static void killed_case(void)
+static void killed_case(unsigned int unused)
 {
 	const char *problem = NULL;
-	struct area a;
+	struct dio_area a;
 	int ends[2];
 	pid_t pid;
 	char byte;
 
+	if (lists(DISK, "killed with reads in flight", "no page stays pinned",
+		  "the next one reads"))
+		return;
 	/* The target has one such process at a time. */
 	guest_close();
 	if (pipe(ends))
@@ -1195,9 +1046,9 @@ static void killed_case(void)
 	result(DISK, "killed with reads in flight", "no page stays pinned", problem);
 
 	guest_open(false);
-	area_open(&a, &pages16);
+	dio_area_open(&a, &pages16);
 	result(DISK, "killed with reads in flight", "the next one reads", read_problem(DISK, &a));
-	area_close(&a);
+	dio_area_close(&a);
 }
 
 /*
@@ -1217,10 +1068,10 @@ static unsigned int crc_t10dif(const unsigned char *p, size_t n)
 
 static void fill_tuples(unsigned char *tuples, const unsigned char *mem, size_t length)
 {
-	unsigned int lba = POSITION / BLOCK, crc;
+	unsigned int lba = POSITION / DIO_BLOCK, crc;
 
-	for (; length; length -= BLOCK, mem += BLOCK, tuples += TUPLE, lba++) {
-		crc = crc_t10dif(mem, BLOCK);
+	for (; length; length -= DIO_BLOCK, mem += DIO_BLOCK, tuples += TUPLE, lba++) {
+		crc = crc_t10dif(mem, DIO_BLOCK);
 		tuples[0] = crc >> 8;
 		tuples[1] = crc;
 		tuples[2] = 0x12;
@@ -1234,22 +1085,28 @@ static void fill_tuples(unsigned char *tuples, const unsigned char *mem, size_t 
 
 /* The target takes no tuple that is in two pages: all offsets are multiples of it. */
 #define PI_LENGTH	65536UL
-#define PI_TUPLES	(PI_LENGTH / BLOCK * TUPLE)
+#define PI_TUPLES	(PI_LENGTH / DIO_BLOCK * TUPLE)
 
-static void pi_data_case(size_t offset, const char *name)
+static void pi_data_case(unsigned int two_pages)
 {
-	unsigned char *mem = dio_map(PI_LENGTH, dio_page_size, false);
-	unsigned char *back = dio_map(PI_LENGTH, dio_page_size, false);
-	unsigned char *tuples = dio_map(2 * dio_page_size, dio_page_size, false) + offset;
-	unsigned char *tuples_back = dio_map(2 * dio_page_size, dio_page_size, false) + offset;
-	struct iovec iov = { mem, PI_LENGTH }, pi = { tuples, PI_TUPLES };
-	struct command c = transfer(PI, true, &iov, 1, POSITION, PI_LENGTH);
-	unsigned char salt = next_salt();
+	const char *name = two_pages ? "64 KiB, tuples of two pages" : "64 KiB";
+	unsigned char *mem, *back, *tuples, *tuples_back, salt = dio_next_salt();
+	struct iovec iov = { NULL, PI_LENGTH }, pi = { NULL, PI_TUPLES };
+	size_t i, offset = two_pages ? 3496 : 0;
 	const char *problem;
-	size_t i;
+	struct command c;
 
+	if (lists(PI, name, "write", "read"))
+		return;
+	mem = dio_map(PI_LENGTH, dio_page_size, false);
+	back = dio_map(PI_LENGTH, dio_page_size, false);
+	tuples = dio_map(2 * dio_page_size, dio_page_size, false) + offset;
+	tuples_back = dio_map(2 * dio_page_size, dio_page_size, false) + offset;
+	iov.iov_base = mem;
+	pi.iov_base = tuples;
+	c = transfer(PI, true, &iov, 1, POSITION, PI_LENGTH);
 	for (i = 0; i < PI_LENGTH; i++)
-		mem[i] = data(salt, i);
+		mem[i] = dio_data(salt, i);
 	fill_tuples(tuples, mem, PI_LENGTH);
 	c.pi = &pi;
 	c.cdb[1] = 1 << 5;
@@ -1298,45 +1155,53 @@ static const char *pi_repeat(bool write, bool data_gone, unsigned int times)
 	return problem;
 }
 
-static void pi_unmapped_case(bool write, bool data_gone)
+static const char *pi_repeat_failure(const void *arg, unsigned int times)
 {
-	unsigned int try, times = how_often(200);
+	const unsigned int *i = arg;
+
+	return pi_repeat(*i & 1, *i & 2, times) == no_answer ? no_answer : NULL;
+}
+
+static void pi_unmapped_case(unsigned int i)
+{
+	bool write = i & 1, data_gone = i & 2;
 	const char *problem;
 	char name[64];
-	long gone;
 
 	snprintf(name, sizeof(name), "%s, %s unmapped", write ? "write" : "read",
 		 data_gone ? "data" : "protection information");
+	if (lists(PI, name, "fails cleanly", "no page stays behind"))
+		return;
 	problem = pi_repeat(write, data_gone, 20);
 	result(PI, name, "fails cleanly", problem);
 	if (problem != no_answer)
-		problem = "LEAKED pages";
-	for (try = 0; try < LEAK_TRIES && problem && problem != no_answer; try++) {
-		gone = free_pages();
-		pi_repeat(write, data_gone, times);
-		if (gone - free_pages() < (long)(times / 4))
-			problem = NULL;
-	}
+		problem = dio_leak_problem(pi_repeat_failure, &i, how_often(200));
 	result(PI, name, "no page stays behind", problem);
 }
 
+static bool pi_alone;
+
 /* More of it is said to be there than the memory has, or as much */
-static void pi_alone_case(bool write, bool more)
+static void pi_alone_case(unsigned int i)
 {
-	unsigned char *mem = dio_map(dio_page_size, dio_page_size, false);
-	struct iovec iov = { mem, BLOCK };
-	struct command c = transfer(PI, write, &iov, 1, POSITION, BLOCK);
+	bool write = i & 1, more = i & 2;
+	struct iovec iov = { NULL, DIO_BLOCK };
+	struct command c;
+	unsigned char *mem;
 	char name[64];
 
-	memset(mem, 0, dio_page_size);
-	c.pi_claim = more ? 3 * BLOCK : BLOCK;
 	snprintf(name, sizeof(name), "%s of %sprotection information",
 		 write ? "write" : "read", more ? "more than all " : "nothing but ");
+	if (!pi_alone || lists(PI, name, "is refused", NULL))
+		return;
+	mem = dio_map(dio_page_size, dio_page_size, false);
+	memset(mem, 0, dio_page_size);
+	iov.iov_base = mem;
+	c = transfer(PI, write, &iov, 1, POSITION, DIO_BLOCK);
+	c.pi_claim = more ? 3 * DIO_BLOCK : DIO_BLOCK;
 	result(PI, name, "is refused", run(&c, VIRTIO_SCSI_S_BAD_TARGET, 0));
 	munmap(mem, dio_page_size);
 }
-
-static bool pi_alone;
 
 static const struct dio_option options[] = {
 	{ 'q', NULL, "the quick subset: fewer commands to look for leaks", .flag = &quick },
@@ -1350,68 +1215,89 @@ static bool failure_wanted(enum lun lun, const struct failure *f)
 	return lun == DISK || !f->disk_only;
 }
 
-/* With a @lun of NR_LUNS, only how many results all have */
-static unsigned int run_lun(enum lun lun, bool count)
+/* These are cases of the ram disk, and then of the disk. */
+static void shape_cases(unsigned int i)
 {
-	unsigned int i, results = 0;
+	enum lun lun = i / ARRAY_SIZE(shapes);
+	const struct dio_shape *s = &shapes[i % ARRAY_SIZE(shapes)];
 
-	for (i = 0; i < ARRAY_SIZE(shapes); i++) {
-		if (lun == DISK && shapes[i].odd)
-			continue;
-		results += 2;
-		if (!count)
-			data_case(lun, &shapes[i]);
-	}
-	for (i = 0; i < ARRAY_SIZE(failures); i++) {
-		if (!failure_wanted(lun, &failures[i]))
-			continue;
-		results += 2;
-		if (!count)
-			failure_case(lun, &failures[i]);
-	}
-	results += 8;
-	if (!count) {
-		pins_case(lun, false);
-		pins_case(lun, true);
-		dirty_case(lun, false);
-		dirty_case(lun, true);
-		inquiry_case(lun);
-		read_only_source_case(lun);
-		read_only_file_case(lun);
-		many_case(lun);
-	}
-	for (i = 0; lun == DISK && i < ARRAY_SIZE(shapes); i++) {
-		if (!shapes[i].fork)
-			continue;
-		results += 2;
-		if (!count)
-			fork_case(&shapes[i]);
-	}
-	return results;
+	if (lun != DISK || !s->odd)
+		data_case(lun, s);
 }
 
-static void modprobe(const char *module)
+static void failure_cases(unsigned int i)
 {
-	const char * const argv[] = { "modprobe", module, NULL };
+	enum lun lun = i / ARRAY_SIZE(failures);
+	const struct failure *f = &failures[i % ARRAY_SIZE(failures)];
 
-	dio_run(argv);
+	if (failure_wanted(lun, f))
+		failure_case(lun, f);
 }
 
-int main(int argc, char **argv)
+static void fork_cases(unsigned int i)
 {
-	unsigned int i;
+	if (shapes[i].fork)
+		fork_case(&shapes[i]);
+}
 
-	dio_options(argc, argv, options);
-	ksft_print_header();
+static void pins_cases(unsigned int i)
+{
+	pins_case(i / 2, i & 1);
+}
+
+static void dirty_cases(unsigned int i)
+{
+	dirty_case(i / 2, i & 1);
+}
+
+#define LUNS	2	/* RAMDISK and DISK */
+
+static const struct dio_case cases[] = {
+	{ .run = shape_cases, .nr = LUNS * ARRAY_SIZE(shapes) },
+	{ .run = failure_cases, .nr = LUNS * ARRAY_SIZE(failures) },
+	{ .run = pins_cases, .nr = LUNS * 2 },
+	{ .run = dirty_cases, .nr = LUNS * 2 },
+	{ .run = inquiry_case, .nr = LUNS },
+	{ .run = read_only_source_case, .nr = LUNS },
+	{ .run = read_only_file_case, .nr = LUNS },
+	{ .run = many_case, .nr = LUNS },
+	{ .run = fork_cases, .nr = ARRAY_SIZE(shapes) },
+	{ .run = no_lun_case, .nr = 2 },
+	{ .run = close_case },
+	{ .run = killed_case },
+};
+
+static const struct dio_case pi_cases[] = {
+	{ .run = pi_data_case, .nr = 2 },
+	{ .run = pi_unmapped_case, .nr = 4 },
+	{ .run = pi_alone_case, .nr = 4 },
+};
+
+static void all_cases(void)
+{
+	if (dio_running())
+		guest_open(false);
+	dio_cases(cases, ARRAY_SIZE(cases), NULL);
+	if (dio_running()) {
+		guest_close();
+		guest_open(true);
+	}
+	dio_cases(pi_cases, ARRAY_SIZE(pi_cases), NULL);
+	if (dio_running())
+		guest_close();
+}
+
+static void start(void)
+{
 	dio_disk_init();
-	modprobe("target_core_mod");
-	modprobe("target_core_iblock");
-	modprobe("vhost_scsi");
+	dio_modprobe("target_core_mod");
+	dio_modprobe("target_core_iblock");
+	dio_modprobe("vhost_scsi");
 	mount("none", "/sys/kernel/config", "configfs", 0, "");
 	if (access(CONFIG "core", F_OK))
-		ksft_exit_skip("there is no SCSI target in configfs\n");
+		dio_skip_all("there is no SCSI target in configfs\n");
 	if (access(VHOST_SCSI, R_OK | W_OK))
-		ksft_exit_skip(VHOST_SCSI ": %s\n", strerror(errno));
+		dio_skip_all(VHOST_SCSI ": %s\n", strerror(errno));
 	owner = getpid();
 	atexit(clean_up);
 	target_open();
@@ -1419,26 +1305,13 @@ int main(int argc, char **argv)
 	if (delay_fd < 0)
 		dio_die("%s: %s\n", dio_delay_path(), strerror(errno));
 	image = dio_map(IMAGE_SIZE, dio_page_size, false);
-	ksft_set_plan(run_lun(RAMDISK, true) + run_lun(DISK, true) + 2 * 2 + 1 + 2 +
-		      2 * 2 + 4 * 2 + (pi_alone ? 4 : 0) + 1);
-	guest_open(false);
+}
 
-	run_lun(RAMDISK, false);
-	run_lun(DISK, false);
-	no_lun_case(false);
-	no_lun_case(true);
-	close_case();
-	killed_case();
-	guest_close();
+int main(int argc, char **argv)
+{
+	static const struct dio_program program = {
+		.options = options, .start = start, .cases = all_cases,
+	};
 
-	guest_open(true);
-	pi_data_case(0, "64 KiB");
-	pi_data_case(3496, "64 KiB, tuples of two pages");
-	for (i = 0; i < 4; i++)
-		pi_unmapped_case(i & 1, i & 2);
-	for (i = 0; pi_alone && i < 4; i++)
-		pi_alone_case(i & 1, i & 2);
-	guest_close();
-	dio_result("pins taken are released", dio_pins_problem(true));
-	ksft_finished();
+	return dio_main(&program, argc, argv);
 }

@@ -13,8 +13,11 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-#include "dio_lib.h"
+#include "../lib/result.h"
+#include "../lib/system.h"
+#include "../lib/target.h"
 
+#define SMB_PORT	445
 #define START_MS	60000		/* for a server to begin to listen */
 
 #define ADDRESS		"127.0.0.1"
@@ -61,7 +64,7 @@ static const char ksmbd_conf[] =
 	"force group = root\n";
 
 static struct {
-	enum dio_server kind;
+	bool is_smbd;		/* or ksmbd */
 	char dir[32];		/* what the server keeps */
 	char conf[48];
 	char passwords[48];	/* none, but ksmbd wants the file */
@@ -106,15 +109,15 @@ static void run_ksmbd(void)
 		dio_die("ksmbd.mountd failed with status %d\n", status);
 }
 
-void dio_smb_run(void)
+static void run(void)
 {
 	unsigned long long start = dio_now_ms();
 
-	if (smb.kind == DIO_SMB)
+	if (smb.is_smbd)
 		run_smbd();
 	else
 		run_ksmbd();
-	while (!dio_port_answers(DIO_SMB_PORT)) {
+	while (!dio_port_answers(SMB_PORT)) {
 		if (dio_now_ms() - start > START_MS)
 			dio_die("nobody listens on the port of SMB after %u s\n",
 				START_MS / 1000);
@@ -122,11 +125,11 @@ void dio_smb_run(void)
 	}
 }
 
-void dio_smb_end(void)
+static void end(void)
 {
 	const char * const killall[] = { "killall", "ksmbd.mountd", NULL };
 
-	if (smb.kind == DIO_SMB) {
+	if (smb.is_smbd) {
 		kill(-smb.pid, SIGKILL);
 		return;
 	}
@@ -135,51 +138,51 @@ void dio_smb_end(void)
 	dio_write_file("hard", KSMBD_CONTROL);
 }
 
-void dio_smb_pause(bool pause)
+static void pause_smbd(bool pause)
 {
-	if (smb.kind == DIO_SMB)
+	if (smb.is_smbd)
 		kill(-smb.pid, pause ? SIGSTOP : SIGCONT);
 }
 
-const char *dio_smb_start(enum dio_server kind, const char *dir)
+static const char *start(bool is_smbd, const char *dir)
 {
 	const char * const modprobe[] = { "modprobe", "-a", "cifs", "ksmbd", NULL };
 	const char * const probe[] = {
-		kind == DIO_SMB ? "smbd" : "ksmbd.mountd", "--version", NULL };
+		is_smbd ? "smbd" : "ksmbd.mountd", "--version", NULL };
 
 	dio_run(modprobe);
 	if (dio_run(probe) == 127)
-		return kind == DIO_SMB ? "smbd is not installed" :
+		return is_smbd ? "smbd is not installed" :
 					 "ksmbd.mountd is not installed";
-	if (kind == DIO_KSMBD && access(KSMBD_CONTROL, F_OK))
+	if (!is_smbd && access(KSMBD_CONTROL, F_OK))
 		return "this kernel has no SMB server";
-	if (dio_port_answers(DIO_SMB_PORT))
+	if (dio_port_answers(SMB_PORT))
 		return "an SMB server runs already";
 
-	smb.kind = kind;
+	smb.is_smbd = is_smbd;
 	strcpy(smb.dir, "/tmp/iov_iter.XXXXXX");
 	if (!mkdtemp(smb.dir))
 		dio_die("%s: %s\n", smb.dir, strerror(errno));
 	make(smb.conf, sizeof(smb.conf), "smb.conf",
-	     kind == DIO_SMB ? smbd_conf : ksmbd_conf, dir);
+	     is_smbd ? smbd_conf : ksmbd_conf, dir);
 	make(smb.passwords, sizeof(smb.passwords), "passwords", "", "");
-	dio_smb_run();
+	run();
 	return NULL;
 }
 
-void dio_smb_stop(void)
+static void stop(void)
 {
 	const char * const rm[] = { "rm", "-rf", smb.dir, NULL };
 	unsigned long long start = dio_now_ms();
 
-	dio_smb_pause(false);
-	dio_smb_end();
-	while (dio_port_answers(DIO_SMB_PORT) && !dio_expired(start))
+	pause_smbd(false);
+	end();
+	while (dio_port_answers(SMB_PORT) && !dio_expired(start))
 		;
 	dio_run(rm);
 }
 
-int dio_smb_mount(const char *dir, unsigned int io_size)
+static int mount_smb(const char *dir, unsigned int io_size)
 {
 	char options[256], *end = options;
 
@@ -190,18 +193,58 @@ int dio_smb_mount(const char *dir, unsigned int io_size)
 	return mount("//" ADDRESS "/" SHARE, dir, "cifs", MS_NOATIME, options);
 }
 
-unsigned long long dio_smb_calls(const char *what)
+/* A server of SMB has as many threads as it likes to. */
+static void set_threads(unsigned int nr)
 {
+	if (!nr)
+		end();
+}
+
+static void let_go(const char *dir)
+{
+}
+
+static unsigned long long calls(const char *dir, const char *procedure)
+{
+	const char *want = strcmp(procedure, "READ") ? "Writes: %llu total" : "Reads: %llu total";
 	FILE *f = fopen("/proc/fs/cifs/Stats", "r");
-	unsigned long long calls, all = 0;
-	char line[256], want[32];
+	unsigned long long nr, all = 0;
+	char line[256];
 
 	if (!f)
 		dio_die("/proc/fs/cifs/Stats: %s\n", strerror(errno));
-	snprintf(want, sizeof(want), "%s: %%llu total", what);
 	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, want, &calls) == 1)
-			all += calls;
+		if (sscanf(line, want, &nr) == 1)
+			all += nr;
 	fclose(f);
 	return all;
+}
+
+static const char *start_smbd(const char *dir)
+{
+	return start(true, dir);
+}
+
+static const char *start_ksmbd(const char *dir)
+{
+	return start(false, dir);
+}
+
+static struct dio_daemon smbd = {
+	.name = "smb", .start = start_smbd, .stop = stop, .mount = mount_smb, .run = run,
+	.threads = set_threads, .let_go = let_go, .calls = calls, .pause = pause_smbd,
+	.port = SMB_PORT, .bad_block = EIO,
+};
+
+/* It calls any error that it does not know a bad handle. */
+static struct dio_daemon ksmbd = {
+	.name = "ksmbd", .start = start_ksmbd, .stop = stop, .mount = mount_smb, .run = run,
+	.threads = set_threads, .let_go = let_go, .calls = calls,
+	.port = SMB_PORT, .bad_block = EBADF,
+};
+
+static __attribute__((constructor)) void add(void)
+{
+	dio_daemon_add(&smbd);
+	dio_daemon_add(&ksmbd);
 }

@@ -3,8 +3,8 @@
  * gcm(aes) by pcrypt, which is asynchronous: what is asked of it is done, and its end is
  * told, by kernel threads.
  */
-#ifndef IOV_ITER_DIO_PCRYPT_H
-#define IOV_ITER_DIO_PCRYPT_H
+#ifndef IOV_ITER_LIB_PCRYPT_H
+#define IOV_ITER_LIB_PCRYPT_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,7 +12,8 @@
 
 /*
  * Have it, its work done on one CPU: from here on, until the machine is booted again, it
- * is also what whoever asks for gcm(aes) gets.  Returns why there is none, or NULL.
+ * is also what whoever asks for gcm(aes) gets.  Returns why there is none, or NULL.  It
+ * is looked for once.
  */
 const char *dio_pcrypt_start(void);
 
@@ -37,4 +38,4 @@ const char *dio_pcrypt_file_write_back(void);
 /* Write all back, unmap it, and read into @buf what the disk has. */
 void dio_pcrypt_file_close(unsigned char *buf);
 
-#endif /* IOV_ITER_DIO_PCRYPT_H */
+#endif /* IOV_ITER_LIB_PCRYPT_H */

@@ -4,8 +4,8 @@
  * read and written with FOPEN_DIRECT_IO if they are opened with O_DIRECT.  What
  * it is to do is told through memory that it shares with the test.
  */
-#ifndef IOV_ITER_DIO_FUSE_SERVER_H
-#define IOV_ITER_DIO_FUSE_SERVER_H
+#ifndef IOV_ITER_SERVERS_FUSE_H
+#define IOV_ITER_SERVERS_FUSE_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -50,7 +50,6 @@ struct dio_fuse {
 };
 
 extern struct dio_fuse *dio_fuse;
-extern const struct dio_daemon dio_fuse_target;
 
 /* Start the server and mount it on a new directory: NULL, or why it cannot be. */
 const char *dio_fuse_open(bool splice);
@@ -61,4 +60,4 @@ void dio_fuse_interrupt(void);
 /* End the server, or what is left of it, and unmount. */
 void dio_fuse_close(void);
 
-#endif /* IOV_ITER_DIO_FUSE_SERVER_H */
+#endif /* IOV_ITER_SERVERS_FUSE_H */

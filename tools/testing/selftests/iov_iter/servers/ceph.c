@@ -18,8 +18,11 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "dio_lib.h"
-#include "dio_ceph_cluster.h"
+#include "../lib/disk.h"
+#include "../lib/memory.h"
+#include "../lib/result.h"
+#include "../lib/system.h"
+#include "ceph.h"
 
 #define FSID		"6f1c2f9e-5d0a-4f43-8a51-6f2b1d0c9e77"
 #define ADDRESSES	"[v2:127.0.0.1:3300,v1:127.0.0.1:6789]"
@@ -158,12 +161,11 @@ static bool has_ended(pid_t pid)
 
 static const char *kernel_has_it(void)
 {
-	const char * const modprobe[] = { "modprobe", "ceph", NULL };
 	bool found = false;
 	char line[64];
 	FILE *f;
 
-	dio_run(modprobe);
+	dio_modprobe("ceph");
 	f = fopen("/proc/filesystems", "r");
 	while (f && !found && fgets(line, sizeof(line), f))
 		found = !strcmp(line, "nodev\tceph\n");

@@ -16,8 +16,11 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "dio_fuse_server.h"
-#include "dio_lib.h"
+#include "../lib/memory.h"
+#include "../lib/result.h"
+#include "../lib/system.h"
+#include "../lib/target.h"
+#include "fuse.h"
 
 #define MAX_FILES	16
 #define MAX_HELD	64
@@ -382,11 +385,10 @@ void dio_fuse_interrupt(void)
 const char *dio_fuse_open(bool splice)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(1, &program_invocation_short_name);
-	const char * const modprobe[] = { "modprobe", "fuse", NULL };
 	int commands[2];
 	pid_t server;
 
-	dio_run(modprobe);
+	dio_modprobe("fuse");
 	if (access("/dev/fuse", R_OK | W_OK))
 		return "there is no /dev/fuse";
 	if (!dio_fuse) {
@@ -431,7 +433,7 @@ void dio_fuse_close(void)
 	close(to_server);
 	to_server = -1;
 	if (umount2(dio_fuse->dir, MNT_DETACH))
-		ksft_print_msg("%s: umount: %s\n", dio_fuse->dir, strerror(errno));
+		dio_print("%s: umount: %s\n", dio_fuse->dir, strerror(errno));
 	kill(dio_fuse->server, SIGKILL);
 	waitpid(dio_fuse->server, NULL, 0);
 	rmdir(dio_fuse->dir);
@@ -459,9 +461,14 @@ static unsigned int target_held(void)
 	return dio_fuse->held;
 }
 
-const struct dio_daemon dio_fuse_target = {
+static struct dio_daemon fuse = {
+	.name	= "fuse",
 	.open	= target_open,
 	.close	= dio_fuse_close,
-	.hold	= target_hold,
-	.held	= target_held,
+	.holder	= { .hold = target_hold, .held = target_held },
 };
+
+static __attribute__((constructor)) void add(void)
+{
+	dio_daemon_add(&fuse);
+}

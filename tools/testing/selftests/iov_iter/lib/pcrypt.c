@@ -12,13 +12,15 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#include "dio_pcrypt.h"
-#include "dio_lib.h"
+#include "memory.h"
+#include "pcrypt.h"
+#include "result.h"
+#include "system.h"
+#include "target.h"
 
 #define RT_RUNTIME	"/proc/sys/kernel/sched_rt_runtime_us"
 
 static char name[64];
-static char problem[160];
 
 /* The driver of gcm(aes) that is used, as /proc/crypto tells it */
 struct driver {
@@ -125,19 +127,17 @@ static const char *can_hold(void)
 		ret = dio_write_file(mask, "%s", masks[i]);
 		if (!ret)
 			continue;
-		snprintf(problem, sizeof(problem), "%s: %s", masks[i], strerror(-ret));
-		return problem;
+		return dio_because("%s: %s", masks[i], strerror(-ret));
 	}
 	return NULL;
 }
 
-const char *dio_pcrypt_start(void)
+static const char *start(void)
 {
-	const char * const modprobe[] = { "modprobe", "pcrypt", NULL };
 	struct driver d;
 	int ret;
 
-	dio_run(modprobe);
+	dio_modprobe("pcrypt");
 	ret = bind_aead("gcm(aes)");
 	if (ret || !find_driver(&d))
 		return "no gcm(aes)";
@@ -146,16 +146,25 @@ const char *dio_pcrypt_start(void)
 			return "the name of gcm(aes) is too long for pcrypt()";
 		sprintf(name, "pcrypt(%s)", d.name);
 		ret = bind_aead(name);
-		if (ret) {
-			snprintf(problem, sizeof(problem), "no %s: %s", name, strerror(-ret));
-			return problem;
-		}
+		if (ret)
+			return dio_because("no %s: %s", name, strerror(-ret));
 		find_driver(&d);
 	}
 	if (strncmp(d.name, "pcrypt(", 7) || !d.async || strlen(d.name) >= sizeof(name))
 		return "gcm(aes) is not pcrypt's";
 	strcpy(name, d.name);
 	return can_hold();
+}
+
+const char *dio_pcrypt_start(void)
+{
+	static const char *missing;
+	static bool tried;
+
+	if (!tried)
+		missing = start();
+	tried = true;
+	return missing;
 }
 
 const char *dio_pcrypt_name(void)
@@ -270,8 +279,7 @@ const char *dio_pcrypt_file_write_back(void)
 	} while (dirty && !dio_expired(start));
 	if (!dirty)
 		return NULL;
-	snprintf(problem, sizeof(problem), "set-up: %zu bytes are dirty after write-back", dirty);
-	return problem;
+	return dio_because("set-up: %zu bytes are dirty after write-back", dirty);
 }
 
 void dio_pcrypt_file_close(unsigned char *buf)

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Network file systems over loopback.  The kernel's NFS server exports a directory,
+ * NFS over loopback.  The kernel's server exports a directory,
  * and is told by hand what its tools would tell it.  Everything goes by one port
  * of 127.0.0.1.  NFSv3 takes rpcbind besides, where the kernel registers lockd.
- * Of SMB, dio_smb.c knows.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +15,12 @@
 #include <linux/nfs_mount.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "dio_lib.h"
+#include "../lib/memory.h"
+#include "../lib/result.h"
+#include "../lib/system.h"
+#include "../lib/target.h"
 
 #define ADDRESS		"127.0.0.1"
 #define NFS_PORT	2049
@@ -33,36 +33,11 @@
 #define EXPORT_FLAGS	(0x0002 | 0x0400 | 0x2000)
 
 static struct {
-	enum dio_server kind;
+	unsigned int version;	/* 0: it does not serve */
 	bool mounted_nfsd;
 	unsigned int io_size;
 	char exported[64];
 } server;
-
-static char reason[160];
-
-static const char *because(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(reason, sizeof(reason), format, args);
-	va_end(args);
-	return reason;
-}
-
-bool dio_port_answers(unsigned short port)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool answers;
-
-	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	answers = fd >= 0 && !connect(fd, (struct sockaddr *)&to, sizeof(to));
-	if (fd >= 0)
-		close(fd);
-	return answers;
-}
 
 /* It stays: others may have registered with it by the time that we are done. */
 static const char *rpcbind_start(void)
@@ -79,7 +54,7 @@ static const char *rpcbind_start(void)
 	while (!status && !dio_port_answers(RPCBIND_PORT))
 		if (dio_expired(start))
 			status = -1;
-	return status ? because("rpcbind failed with status %d", status) : NULL;
+	return status ? dio_because("rpcbind failed with status %d", status) : NULL;
 }
 
 static void nfsd_must_take(const char *file, const char *value)
@@ -119,44 +94,30 @@ static unsigned int nfsd_threads(void)
 	return atoi(value);
 }
 
-static bool is_smb(void)
+static void set_threads(unsigned int nr)
 {
-	return server.kind >= DIO_SMB;
+	char value[16];
+
+	sprintf(value, "%u", nr);
+	nfsd_must_take(NFSD_THREADS, value);
 }
 
-void dio_server_run(void)
+static void run(void)
 {
-	if (is_smb()) {
-		dio_smb_run();
-		return;
-	}
 	nfsd_must_take(NFSD_DIR "/versions",
-		       server.kind == DIO_NFS3 ? "+3 -4" : "-3 +4 +4.1 +4.2");
+		       server.version == 3 ? "+3 -4" : "-3 +4 +4.1 +4.2");
 	/* As short as it takes, for a client that has files open when it restarts */
 	nfsd_must_take(NFSD_DIR "/nfsv4leasetime", "10");
 	nfsd_must_take(NFSD_DIR "/nfsv4gracetime", "10");
 	nfsd_must_take(NFSD_DIR "/portlist", "tcp 2049");
 	nfsd_export();
-	dio_server_threads(8);
-}
-
-void dio_server_threads(unsigned int nr)
-{
-	char value[16];
-
-	if (is_smb()) {
-		if (!nr)
-			dio_smb_end();
-		return;
-	}
-	sprintf(value, "%u", nr);
-	nfsd_must_take(NFSD_THREADS, value);
+	set_threads(8);
 }
 
 /* A file that is of no interest, in the server's cache: more than a thread keeps */
 #define OTHER_SIZE	(4 * DIO_MIB)
 
-void dio_server_let_go(const char *dir)
+static void let_go(const char *dir)
 {
 	off_t size = server.io_size ? 64 * server.io_size : OTHER_SIZE;
 	unsigned char *buf;
@@ -164,8 +125,6 @@ void dio_server_let_go(const char *dir)
 	char path[80];
 	int fd;
 
-	if (is_smb())
-		return;
 	buf = dio_map(size, dio_page_size, false);
 	nr = nfsd_threads();
 	snprintf(path, sizeof(path), "%s/other", dir);
@@ -174,38 +133,32 @@ void dio_server_let_go(const char *dir)
 		dio_die("%s: %s\n", path, strerror(errno));
 	if (lseek(fd, 0, SEEK_END) < size)
 		dio_full_pwrite(fd, buf, size, 0);
-	dio_server_threads(1);
+	set_threads(1);
 	dio_full_pread(fd, buf, size, 0);
-	dio_server_threads(nr);
+	set_threads(nr);
 	close(fd);
 	munmap(buf, size);
 }
 
-const char *dio_server_start(enum dio_server kind, const char *dir)
+static const char *start(unsigned int version, const char *dir)
 {
 	const char * const modprobe[] = { "modprobe", "-a", "nfs", "nfsd", NULL };
 	const char *skip;
 	struct stat st;
 
-	if (kind >= DIO_SMB) {
-		skip = dio_smb_start(kind, dir);
-		if (!skip)
-			server.kind = kind;
-		return skip;
-	}
 	dio_run(modprobe);
 	if (stat(NFSD_DIR, &st))
 		return "this kernel has no NFS server";
 	if (stat(NFSD_THREADS, &st)) {
 		if (mount("nfsd", NFSD_DIR, "nfsd", 0, ""))
-			return because("nfsd: mount: %s", strerror(errno));
+			return dio_because("nfsd: mount: %s", strerror(errno));
 		server.mounted_nfsd = true;
 	}
 	if (nfsd_threads())
 		return "an NFS server runs already";
 	if (dio_port_answers(NFS_PORT))
-		return because("port %d is in use", NFS_PORT);
-	skip = kind == DIO_NFS3 ? rpcbind_start() : NULL;
+		return dio_because("port %d is in use", NFS_PORT);
+	skip = version == 3 ? rpcbind_start() : NULL;
 	if (skip)
 		return skip;
 	/* Where the server remembers its clients, for those to come back to it */
@@ -215,23 +168,21 @@ const char *dio_server_start(enum dio_server kind, const char *dir)
 	mkdir("/var/lib/nfs/v4recovery", 0700);
 
 	snprintf(server.exported, sizeof(server.exported), "%s", dir);
-	server.kind = kind;
-	dio_server_run();
+	server.version = version;
+	run();
 	/* Nobody was there before. */
-	if (kind == DIO_NFS4)
+	if (version == 4)
 		dio_write_file("Y", NFSD_DIR "/v4_end_grace");
 	return NULL;
 }
 
-void dio_server_stop(void)
+static void stop(void)
 {
-	if (is_smb())
-		dio_smb_stop();
-	else if (server.kind != DIO_LOCAL)
-		dio_server_threads(0);
-	server.kind = DIO_LOCAL;
+	if (server.version)
+		set_threads(0);
+	server.version = 0;
 	if (server.mounted_nfsd && umount(NFSD_DIR))
-		ksft_print_msg(NFSD_DIR ": umount: %s\n", strerror(errno));
+		dio_print(NFSD_DIR ": umount: %s\n", strerror(errno));
 	server.mounted_nfsd = false;
 }
 
@@ -268,6 +219,7 @@ static int mount_nfs3(const char *dir, unsigned int io_size)
 		.hostname = ADDRESS,
 	};
 
+	server.io_size = io_size;
 	data.addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	root_handle(&data.root);
 	return mount(ADDRESS ":/", dir, "nfs", MS_NOATIME, &data);
@@ -277,43 +229,20 @@ static int mount_nfs4(const char *dir, unsigned int io_size)
 {
 	char options[128], *end = options;
 
+	server.io_size = io_size;
 	end += sprintf(end, "vers=4.2,addr=" ADDRESS ",clientaddr=" ADDRESS);
 	if (io_size)
 		sprintf(end, ",rsize=%u,wsize=%u", io_size, io_size);
 	return mount(ADDRESS ":/", dir, "nfs4", MS_NOATIME, options);
 }
 
-const char *dio_server_mount(char *dir, unsigned int io_size)
-{
-	int ret;
-
-	server.io_size = io_size;
-	strcpy(dir, "/tmp/iov_iter.XXXXXX");
-	if (!mkdtemp(dir))
-		dio_die("%s: %s\n", dir, strerror(errno));
-	if (is_smb())
-		ret = dio_smb_mount(dir, io_size);
-	else
-		ret = server.kind == DIO_NFS3 ? mount_nfs3(dir, io_size) :
-						mount_nfs4(dir, io_size);
-	if (!ret)
-		return NULL;
-	if (errno != ENODEV && errno != EPROTONOSUPPORT)
-		dio_die("mount of %s: %s\n", is_smb() ? "SMB" : "NFS", strerror(errno));
-	rmdir(dir);
-	dir[0] = '\0';
-	return because("this kernel has no client for it: %s", strerror(errno));
-}
-
-unsigned long long dio_client_calls(const char *dir, const char *procedure)
+static unsigned long long calls(const char *dir, const char *procedure)
 {
 	FILE *f = NULL;
 	char line[1024], want[64], mounted[80];
-	unsigned long long calls = 0, found = 0;
+	unsigned long long nr = 0, found = 0;
 	bool ours = false;
 
-	if (is_smb())
-		return dio_smb_calls(strcmp(procedure, "READ") ? "Writes" : "Reads");
 	f = fopen("/proc/self/mountstats", "r");
 	if (!f)
 		dio_die("/proc/self/mountstats: %s\n", strerror(errno));
@@ -322,9 +251,46 @@ unsigned long long dio_client_calls(const char *dir, const char *procedure)
 	while (fgets(line, sizeof(line), f)) {
 		if (!strncmp(line, "device ", 7))
 			ours = strstr(line, mounted);
-		else if (ours && sscanf(line, want, &calls) == 1)
-			found = calls;
+		else if (ours && sscanf(line, want, &nr) == 1)
+			found = nr;
 	}
 	fclose(f);
 	return found;
+}
+
+static const char *start_nfs3(const char *dir)
+{
+	const char *skip = start(3, dir);
+
+	if (skip)
+		stop();
+	return skip;
+}
+
+static const char *start_nfs4(const char *dir)
+{
+	const char *skip = start(4, dir);
+
+	if (skip)
+		stop();
+	return skip;
+}
+
+static struct dio_daemon nfs[] = {
+	{
+		.name = "nfs3", .start = start_nfs3, .stop = stop, .mount = mount_nfs3,
+		.run = run, .threads = set_threads, .let_go = let_go, .calls = calls,
+		.port = NFS_PORT, .bad_block = EIO, .commits = true,
+	},
+	{
+		.name = "nfs4", .start = start_nfs4, .stop = stop, .mount = mount_nfs4,
+		.run = run, .threads = set_threads, .let_go = let_go, .calls = calls,
+		.port = NFS_PORT, .bad_block = EIO, .commits = true,
+	},
+};
+
+static __attribute__((constructor)) void add(void)
+{
+	dio_daemon_add(&nfs[0]);
+	dio_daemon_add(&nfs[1]);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * A Ceph cluster of this machine alone: one monitor, one object store on the scratch
- * disk, one metadata server.  As in dio_lib.h, what fails reports it and ends the test.
+ * disk, one metadata server.  What fails reports it and ends the test.
  */
-#ifndef IOV_ITER_DIO_CEPH_CLUSTER_H
-#define IOV_ITER_DIO_CEPH_CLUSTER_H
+#ifndef IOV_ITER_SERVERS_CEPH_H
+#define IOV_ITER_SERVERS_CEPH_H
 
 #include <stdbool.h>
 
@@ -30,4 +30,4 @@ void dio_ceph_restart(void);
 /* How many requests to the object store are in flight */
 unsigned int dio_ceph_held(void);
 
-#endif /* IOV_ITER_DIO_CEPH_CLUSTER_H */
+#endif /* IOV_ITER_SERVERS_CEPH_H */

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <sched.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 
-#include "dio_lib.h"
+#include "memory.h"
+#include "result.h"
+#include "system.h"
 
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT		21
@@ -23,200 +20,10 @@
 #endif
 
 size_t dio_page_size;
-static unsigned long long acquired_at_start, released_at_start;
 
-unsigned long long dio_now_ms(void)
+static __attribute__((constructor)) void page_size_init(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ULL + now.tv_nsec / 1000000;
-}
-
-int dio_ms_left(unsigned long long start)
-{
-	unsigned long long gone = dio_now_ms() - start;
-	unsigned long long limit = DIO_DEADLINE_SECONDS * 1000;
-
-	return gone < limit ? limit - gone : 0;
-}
-
-bool dio_expired(unsigned long long start)
-{
-	sched_yield();
-	return !dio_ms_left(start);
-}
-
-unsigned long long dio_lap_ms(void)
-{
-	static unsigned long long before;
-	unsigned long long now = dio_now_ms(), lap = before ? now - before : 0;
-
-	before = now;
-	return lap;
-}
-
-void dio_die(const char *format, ...)
-{
-	va_list args;
-
-	printf("Bail out! ");
-	va_start(args, format);
-	vprintf(format, args);
-	va_end(args);
-	exit(KSFT_FAIL);
-}
-
-static void help(FILE *to, const struct dio_option *options)
-{
-	const struct dio_option *o;
-
-	fprintf(to, "usage: %s", program_invocation_short_name);
-	for (o = options; o->letter; o++)
-		fprintf(to, o->argument ? " [-%c %s]" : " [-%c]", o->letter, o->argument);
-	for (o = options; o->letter; o++)
-		fprintf(to, "\n  -%c  %s", o->letter, o->help);
-	fprintf(to, "\nThe disk that the environment variable IOV_ITER_DISK names is overwritten,\n"
-		"without it a ram disk is used; so is the NVMe device that IOV_ITER_NVME\n"
-		"names, as in /dev/nvme0n1, and any disk of scsi_debug.\n");
-}
-
-static bool option_take(const struct dio_option *o, const char *argument)
-{
-	char *end;
-
-	if (o->flag) {
-		*o->flag = true;
-		return true;
-	}
-	if (!o->number)
-		return dio_target_select(argument);
-	errno = 0;
-	*o->number = strtoull(argument, &end, 0);
-	return *argument >= '0' && *argument <= '9' && !*end && !errno && *o->number;
-}
-
-void dio_options(int argc, char **argv, const struct dio_option *options)
-{
-	const struct dio_option *o;
-	char letters[32] = "h", *at = letters + 1;
-	int letter;
-
-	for (o = options; o->letter; o++) {
-		*at++ = o->letter;
-		if (o->argument)
-			*at++ = ':';
-	}
-	*at = '\0';
-	while ((letter = getopt(argc, argv, letters)) != -1) {
-		if (letter == 'h') {
-			help(stdout, options);
-			exit(KSFT_PASS);
-		}
-		for (o = options; o->letter && o->letter != letter; o++)
-			;
-		if (o->letter && option_take(o, optarg))
-			continue;
-		if (o->letter)
-			fprintf(stderr, "%s: -%c does not take '%s'\n",
-				program_invocation_short_name, letter, optarg);
-		help(stderr, options);
-		exit(KSFT_FAIL);
-	}
-	if (optind == argc)
-		return;
-	fprintf(stderr, "%s: '%s' is not understood\n", program_invocation_short_name,
-		argv[optind]);
-	help(stderr, options);
-	exit(KSFT_FAIL);
-}
-
-unsigned long long dio_vmstat(const char *name)
-{
-	unsigned long long value, found = ULLONG_MAX;
-	char key[64];
-	FILE *f;
-
-	/* Fold the counts that are still with the CPUs. */
-	f = fopen("/proc/sys/vm/stat_refresh", "w");
-	if (f) {
-		fputs("1\n", f);
-		fclose(f);
-	}
-	f = fopen("/proc/vmstat", "r");
-	if (!f)
-		dio_die("/proc/vmstat: %s\n", strerror(errno));
-	while (fscanf(f, "%63s %llu", key, &value) == 2)
-		if (!strcmp(key, name))
-			found = value;
-	fclose(f);
-	return found;
-}
-
-unsigned long long dio_pins_acquired(void)
-{
-	return dio_vmstat("nr_foll_pin_acquired");
-}
-
-const char *dio_pins_problem(bool must_grow)
-{
-	unsigned long long acquired, released, start = dio_now_ms();
-	static char problem[96];
-
-	/* A completion may leave the release to a kernel thread. */
-	do {
-		released = dio_vmstat("nr_foll_pin_released") - released_at_start;
-		acquired = dio_vmstat("nr_foll_pin_acquired") - acquired_at_start;
-	} while (acquired != released && !dio_expired(start));
-
-	if (acquired_at_start == ULLONG_MAX)
-		return "/proc/vmstat has no nr_foll_pin_acquired";
-	if (must_grow && !acquired)
-		return "no pin was taken";
-	if (acquired == released)
-		return NULL;
-	snprintf(problem, sizeof(problem), "%llu taken, %llu released",
-		 acquired, released);
-	return problem;
-}
-
-void dio_pins_start(void)
-{
-	released_at_start = dio_vmstat("nr_foll_pin_released");
-	acquired_at_start = dio_vmstat("nr_foll_pin_acquired");
-}
-
-int dio_write_file(const char *value, const char *format, ...)
-{
-	char path[300];
-	va_list args;
-	int fd, ret = 0;
-
-	va_start(args, format);
-	vsnprintf(path, sizeof(path), format, args);
-	va_end(args);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, value, strlen(value)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
-int dio_read_file(char *value, size_t size, const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	n = read(fd, value, size - 1);
-	close(fd);
-	if (n < 0)
-		return -EIO;
-	value[n] = '\0';
-	return 0;
+	dio_page_size = sysconf(_SC_PAGESIZE);
 }
 
 /* xorshift64* */
@@ -239,29 +46,6 @@ unsigned long long dio_random(void)
 size_t dio_below(size_t n)
 {
 	return (dio_random() >> 33) % n;
-}
-
-int dio_run(const char * const argv[])
-{
-	int status;
-	pid_t pid;
-
-	fflush(stdout);
-	pid = fork();
-	if (pid < 0)
-		return -1;
-	if (!pid) {
-		int null = open("/dev/null", O_RDWR);
-
-		dup2(null, 0);
-		dup2(null, 1);
-		dup2(null, 2);
-		execvp(argv[0], (char * const *)argv);
-		_exit(127);
-	}
-	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
-		return -1;
-	return WEXITSTATUS(status);
 }
 
 void dio_full_pread(int fd, void *buf, size_t len, off_t pos)
@@ -301,8 +85,6 @@ void *dio_map(size_t size, size_t align, bool huge)
 	return aligned;
 }
 
-static char problem[160];
-
 void dio_fill(unsigned char *buf, size_t len, off_t pos, unsigned int kind)
 {
 	size_t i;
@@ -319,9 +101,8 @@ const char *dio_compare(const unsigned char *buf, size_t len, off_t pos, unsigne
 		;
 	if (i == len)
 		return NULL;
-	snprintf(problem, sizeof(problem), "byte %zu of %zu is %#x, not %#x", i, len, buf[i],
-		 dio_pattern(pos + i) ^ kind);
-	return problem;
+	return dio_because("byte %zu of %zu is %#x, not %#x", i, len, buf[i],
+			   dio_pattern(pos + i) ^ kind);
 }
 
 const char *dio_unchanged(const unsigned char *buf, size_t len, const char *where)
@@ -332,17 +113,18 @@ const char *dio_unchanged(const unsigned char *buf, size_t len, const char *wher
 		;
 	if (i == len)
 		return NULL;
-	snprintf(problem, sizeof(problem), "byte %zu %s was written to", i, where);
-	return problem;
+	return dio_because("byte %zu %s was written to", i, where);
 }
 
-const char *dio_count(ssize_t n, ssize_t want)
+const char *dio_differ(const unsigned char *got, const unsigned char *want, size_t len)
 {
-	if (n == want)
+	size_t i;
+
+	if (!memcmp(got, want, len))
 		return NULL;
-	snprintf(problem, sizeof(problem), "%zd instead of %zd%s%s", n, want,
-		 n < 0 ? ": " : "", n < 0 ? strerror(errno) : "");
-	return problem;
+	for (i = 0; got[i] == want[i]; i++)
+		;
+	return dio_because("byte %zu of %zu is %02x instead of %02x", i, len, got[i], want[i]);
 }
 
 /* A line of /proc/self/smaps about the memory at @addr, in KiB */
@@ -410,8 +192,7 @@ const char *dio_dirty_problem(const void *mem, size_t want)
 	while (dirty != want && want && !dio_expired(start));
 	if (dirty == want)
 		return NULL;
-	snprintf(problem, sizeof(problem), "%zu bytes are dirty instead of %zu", dirty, want);
-	return problem;
+	return dio_because("%zu bytes are dirty instead of %zu", dirty, want);
 }
 
 const char *dio_dirty_io(int fd, bool write)
