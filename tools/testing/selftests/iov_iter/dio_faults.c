@@ -423,8 +423,11 @@ static const char *check_write(const struct io *io, size_t n)
 
 static const char *io_check(const struct io *io, ssize_t n)
 {
-	/* The last two are what io_uring says when it got no thread. */
-	static const int clean[] = { EIO, ENOMEM, EFAULT, ENOSPC, EROFS, EAGAIN, ECANCELED };
+	/*
+	 * io_uring fails with EAGAIN or ECANCELED if it got no thread, a write to NFS with
+	 * EACCES if there was no memory for its credential.
+	 */
+	static const int clean[] = { EIO, ENOMEM, EFAULT, ENOSPC, EROFS, EAGAIN, ECANCELED, EACCES };
 	unsigned int i;
 
 	if (n < 0) {

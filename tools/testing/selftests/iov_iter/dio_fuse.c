@@ -19,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -642,6 +643,69 @@ static const struct dio_case data_cases[] = {
 	{ "write leaves clean what it writes", .test = test_dirty, .i = true },
 };
 
+/* Opens a file, which has the pages of it that are dirty written, each under its lock. */
+static void *open_again(void *path)
+{
+	int again = open(path, O_RDWR | O_CLOEXEC);
+
+	if (again >= 0)
+		close(again);
+	return NULL;
+}
+
+/*
+ * A read into a page of a file of the same server, while that file is opened again: the
+ * lock of the page is held until the server has written it.  The server answers the read
+ * first, which makes the page dirty.  It must not wait for the lock.
+ */
+static const char *test_laundered(unsigned int unused)
+{
+	struct timespec patience = { .tv_sec = 10 };
+	struct iocb iocb, *list = &iocb;
+	const char *wrong = NULL;
+	io_context_t ctx = NULL;
+	struct io_event event;
+	unsigned char *mem;
+	pthread_t thread;
+	char path[80];
+	int mapped;
+
+	snprintf(path, sizeof(path), "%s/mapped", dio_fuse->dir);
+	mapped = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (mapped < 0 || ftruncate(mapped, dio_page_size))
+		dio_die("%s: %s\n", path, strerror(errno));
+	mem = mmap(NULL, dio_page_size, PROT_READ | PROT_WRITE, MAP_SHARED, mapped, 0);
+	if (mem == MAP_FAILED)
+		dio_die("mmap: %s\n", strerror(errno));
+	memset(mem, DIO_UNTOUCHED, dio_page_size);
+
+	dio_fuse->hold = true;
+	io_prep_pread(&iocb, fd, mem, dio_page_size, 0);
+	if (io_setup(1, &ctx) || io_submit(ctx, 1, &list) != 1)
+		dio_die("io_submit failed\n");
+	wait_held(1);
+	if (pthread_create(&thread, NULL, open_again, path))
+		dio_die("pthread_create failed\n");
+	wait_held(2);
+	dio_fuse_release();
+	if (io_getevents(ctx, 1, 1, &event, &patience) == 1) {
+		wrong = dio_not_result(event.res, dio_page_size);
+	} else {
+		wrong = "the server waits for the lock of a page that it is to write";
+		umount2(dio_fuse->dir, MNT_FORCE);
+	}
+	pthread_join(thread, NULL);
+	io_destroy(ctx);
+	munmap(mem, dio_page_size);
+	close(mapped);
+	unlink(path);
+	if (wrong) {
+		server_close();
+		server_open(false);
+	}
+	return wrong;
+}
+
 static const struct dio_case cases[] = {
 	{ .label = label_error, .test = test_error, .nr = 4 },
 	{ .label = label_server_killed, .test = test_server_killed, .nr = 4 },
@@ -650,6 +714,7 @@ static const struct dio_case cases[] = {
 	{ "read, the caller is killed", .test = test_caller_killed },
 	{ "read, the caller is killed while it is queued", .test = test_killed_early },
 	{ "write, fork() and stores before it is read", .test = test_write_fork },
+	{ "read into a page that the server is to write", .test = test_laundered },
 	{ "memory of the server", .test = test_server_pins },
 	{ "server reads into memory that becomes dirty", .test = test_server_dirty },
 	{ .label = label_server_memory, .test = test_server_memory,
