@@ -51,13 +51,14 @@ checkpatch() {	# [--no-tree -f] FILE...
 		[ -e "$known/${stamp%% *}" ] || { files+=("$f"); stamps+=("$known/${stamp%% *}"); }
 	done
 	[ ${#files[@]} != 0 ] || return 0
-	if perl scripts/checkpatch.pl "${options[@]}" "${files[@]}"; then
+	if ! strange "${options[@]}" "${files[@]}" &&
+	   perl scripts/checkpatch.pl "${options[@]}" --ignore CAMELCASE "${files[@]}" >/dev/null; then
 		touch "${stamps[@]}"
 		return 0
 	fi
 	for f in "${files[@]}"; do
 		stamp=${stamps[0]} stamps=("${stamps[@]:1}")
-		if ! strange "$f" "${options[@]}" &&
+		if ! strange "${options[@]}" "$f" &&
 		   perl scripts/checkpatch.pl "${options[@]}" --ignore CAMELCASE "$f"; then
 			touch "$stamp"
 			continue
@@ -67,12 +68,10 @@ checkpatch() {	# [--no-tree -f] FILE...
 	done
 	return $bad
 }
-# Does the file have names in CamelCase that the base does not have?
-strange() {	# FILE OPTION...
-	local name file=$1
-	shift
-	perl scripts/checkpatch.pl "$@" --types CAMELCASE "$file" |
-		sed -n 's/.*Avoid CamelCase: <\(.*\)>$/\1/p' |
+# Do the files have names in CamelCase that the base does not have?
+strange() {	# OPTION... FILE...
+	perl scripts/checkpatch.pl "$@" --types CAMELCASE |
+		sed -n 's/.*Avoid CamelCase: <\(.*\)>$/\1/p' | sort -u |
 		while read -r name; do g grep -qw "$name" base || echo "$name"; done | grep -q .
 }
 # As checkpatch --codespell, in a tenth of the time

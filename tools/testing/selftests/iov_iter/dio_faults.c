@@ -427,7 +427,9 @@ static const char *io_check(const struct io *io, ssize_t n)
 	 * io_uring fails with EAGAIN or ECANCELED if it got no thread, a write to NFS with
 	 * EACCES if there was no memory for its credential.
 	 */
-	static const int clean[] = { EIO, ENOMEM, EFAULT, ENOSPC, EROFS, EAGAIN, ECANCELED, EACCES };
+	static const int clean[] = {
+		EIO, ENOMEM, EFAULT, ENOSPC, EROFS, EAGAIN, ECANCELED, EACCES
+	};
 	unsigned int i;
 
 	if (n < 0) {
