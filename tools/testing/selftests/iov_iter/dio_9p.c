@@ -577,15 +577,12 @@ static const struct forced {
 	bool killed_before;
 	bool fault;		/* into the page cache, whose pages nobody pins */
 	bool unbind;		/* the device from its driver */
-	bool crowd;		/* of readers, for whose Tflush there is no room */
 } forced[] = {
 	{ "pread, umount -f, its process is killed" },
 	{ "pwrite, umount -f, its process is killed", .write = true },
 	{ "pread, its process is killed, umount -f", .killed_before = true },
 	{ "pread, umount -f, its process is killed, the driver is unbound", .unbind = true },
 	{ "page fault, umount -f, its process is killed", .fault = true },
-	{ "pread, its process is killed, no room for a Tflush, umount -f", .killed_before = true,
-	  .crowd = true },
 };
 
 #define FORCED_SIZE	(4 * 4096UL)
@@ -707,8 +704,8 @@ static const char *try_forced(const struct forced *f)
 	static bool unpinned;
 	static char late[64];
 	int file = slow.fd, ret;
-	size_t i, nr = f->crowd ? RING : 2;
-	pid_t pid[RING];
+	pid_t pid[2];
+	size_t i;
 
 	/* Then nobody knows what the host has: what follows would not be safe. */
 	if (unpinned)
@@ -724,11 +721,6 @@ static const char *try_forced(const struct forced *f)
 	pid[1] = forced_child(f, slow.fd, COPIED);
 	if (!dio_waits(pid[1], pid[1]) && !why)
 		why = "set-up: who reads little does not wait";
-	for (i = 2; i < nr; i++)
-		pid[i] = forced_child(f, slow.fd, COPIED);
-	for (i = 2; i < nr; i++)
-		if (!dio_waits(pid[i], pid[i]) && !why)
-			why = "set-up: one of the crowd does not wait";
 	if (f->fault) {
 		dio_io_start(&next);
 		if (!dio_io_waits(&next) && !why)
@@ -740,8 +732,8 @@ static const char *try_forced(const struct forced *f)
 	if ((long)dio_pins_held() != pins && !why)
 		why = "set-up: it did not stay in flight";
 	if (why) {
-		for (i = 0; i < nr; i++)
-			waitpid(pid[i], NULL, 0);
+		waitpid(pid[0], NULL, 0);
+		waitpid(pid[1], NULL, 0);
 		if (f->fault)
 			dio_io_end(&next, DIO_9P_SECONDS);
 		if (file != slow.fd)
@@ -751,14 +743,13 @@ static const char *try_forced(const struct forced *f)
 	}
 
 	start = dio_now_ms();
-	for (i = 0; i < nr && f->killed_before; i++)
+	for (i = 0; i < 2 && f->killed_before; i++)
 		kill(pid[i], SIGKILL);
-	if (f->killed_before &&
-	    !waits_in(pid[0], f->crowd ? "p9_virtio_request" : "p9_client_rpc"))
+	if (f->killed_before && !waits_in(pid[0], "p9_client_rpc"))
 		why = "set-up: it does not wait for its flush";
 	if ((!umount2(slow.dir, MNT_FORCE) || errno != EBUSY) && !why)
 		why = "the mount was not busy";
-	for (i = 0; i < nr; i++) {
+	for (i = 0; i < 2; i++) {
 		kill(pid[i], SIGKILL);
 		while (!waitpid(pid[i], NULL, WNOHANG))
 			if (dio_expired(start) && !why)

@@ -32,7 +32,7 @@ struct dio_io {
 	off_t pos;
 	pid_t tid;
 	ssize_t result;
-	/* not for others */
+	/* private: */
 	bool done;
 	struct iovec one;
 	pthread_t thread;
