@@ -3,16 +3,8 @@
  * Direct I/O over 9p, whose server is the host: virtio hands it the memory itself if
  * there is more of it than 1024 bytes.
  *
- * QEMU has a directory for it, once as it is, with the tag iov_iter, and once behind
- * a limit of bytes per second, with the tag iov_iter_slow: a read that takes all that
- * the limit allows for some seconds holds whatever comes next in flight.  That it
- * was held for long enough is looked at, not assumed; if not, it is held for twice as
- * long.
- *
- *	-fsdev local,id=fast,path=DIR,security_model=none
- *	-device virtio-9p-pci,fsdev=fast,mount_tag=iov_iter
- *	-fsdev local,id=slow,path=DIR,security_model=none,throttling.bps-total=24576
- *	-device virtio-9p-pci,fsdev=slow,mount_tag=iov_iter_slow
+ * By servers/9p.h it holds requests in flight.  That it held them for long enough is
+ * looked at, not assumed; if not, it holds them for twice as long.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -43,9 +35,9 @@
 #include "lib/remote.h"
 #include "lib/result.h"
 #include "lib/system.h"
+#include "servers/9p.h"
 
-#define MSIZE		512000		/* the largest of virtio */
-#define MAX_REQUEST	507904UL	/* of that, what QEMU takes: whole blocks */
+#define MAX_REQUEST	DIO_9P_REQUEST
 #define COPIED		1000		/* so little is copied */
 #define MANY		(128 * 1024UL)	/* for little pieces to take long */
 #define RING		128		/* requests that the device takes at a time */
@@ -53,15 +45,6 @@
 #define FILE_SIZE	(2 * DIO_MIB)
 #define XATTR_SIZE	3500
 #define NAMES		40
-#define DIO_9P_SECONDS	600	/* for what the limit lets through */
-
-/* A directory of the host, and the file in it */
-static struct share {
-	const char *tag;
-	char dir[32];
-	int fd, small;			/* O_DIRECT; the small file */
-	bool mounted;
-} fast = { "iov_iter", .fd = -1, .small = -1 }, slow = { "iov_iter_slow", .fd = -1, .small = -1 };
 
 static pid_t owner;
 static int kmsg = -1;
@@ -95,52 +78,11 @@ static void host_gets(int fd, size_t len, off_t pos, unsigned int kind)
 	munmap(buf, piece);
 }
 
-static int open_at(const struct share *s, const char *name, int flags)
-{
-	char path[300];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/%s", s->dir, name);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | flags, 0600);
-	if (fd < 0)
-		dio_die("%s: %s\n", path, strerror(errno));
-	return fd;
-}
-
-static int share_mount(struct share *s, const char *cache)
-{
-	char options[96];
-
-	snprintf(options, sizeof(options), "trans=virtio,version=9p2000.L,msize=%d,cache=%s",
-		 MSIZE, cache);
-	if (mount(s->tag, s->dir, "9p", 0, options))
-		return -errno;
-	s->mounted = true;
-	s->fd = open_at(s, "file", O_DIRECT);
-	s->small = open_at(s, "small", O_DIRECT);
-	return 0;
-}
-
-static const char *share_umount(struct share *s)
-{
-	if (!s->mounted)
-		return NULL;
-	close(s->fd);
-	close(s->small);
-	if (umount(s->dir))
-		return dio_because("%s: umount: %s", s->dir, strerror(errno));
-	s->mounted = false;
-	return NULL;
-}
-
 static void clean_up(void)
 {
 	if (getpid() != owner)
 		return;
-	share_umount(&slow);
-	share_umount(&fast);
-	rmdir(slow.dir);
-	rmdir(fast.dir);
+	dio_9p_stop();
 }
 
 /* Lengths around what is copied and what makes a second request */
@@ -157,64 +99,34 @@ static const struct dio_remote_shape shapes[] = {
 	{ 16 * DIO_MIB, 0, 513 },
 };
 
-static size_t hold_size = MAX_REQUEST / 8;
-
-/* Use up what the limit allows, for the next ones to wait some seconds. */
-static void hold(void)
-{
-	static unsigned char *buf;
-
-	if (!buf)
-		buf = dio_map(MAX_REQUEST, dio_page_size, false);
-	dio_full_pread(slow.fd, buf, hold_size, 0);
-}
-
-/* Whether a test is to be done again, because @why says that this was too short */
-static bool held_too_short(const char *why)
-{
-	if (!why || strncmp(why, "set-up", strlen("set-up")) || hold_size == MAX_REQUEST)
-		return false;
-	hold_size *= 2;
-	return true;
-}
-
-/* What is asked for later is answered later: wait until nothing is held. */
-static void drain(void)
-{
-	unsigned char byte;
-
-	dio_full_pread(slow.fd, &byte, 1, 0);
-	dio_full_pwrite(slow.fd, &byte, 1, 0);
-}
-
 static const char *hold_io(struct dio_io *io)
 {
-	hold();
+	dio_9p_hold();
 	dio_io_start(io);
 	return dio_io_waits(io) ? NULL : "set-up: it is not held";
 }
 
 static const char *fast_has(size_t len, off_t pos, unsigned int kind)
 {
-	return host_has(fast.fd, len, pos, kind);
+	return host_has(dio_9p_fast.fd, len, pos, kind);
 }
 
 static void fast_restore(size_t len, off_t pos)
 {
 	bool past_end = pos + len > FILE_SIZE;
 
-	host_gets(fast.fd, past_end ? FILE_SIZE : len, past_end ? 0 : pos, 0);
-	if (past_end && ftruncate(fast.fd, FILE_SIZE))
+	host_gets(dio_9p_fast.fd, past_end ? FILE_SIZE : len, past_end ? 0 : pos, 0);
+	if (past_end && ftruncate(dio_9p_fast.fd, FILE_SIZE))
 		dio_die("ftruncate: %s\n", strerror(errno));
 }
 
 static int fast_short(void)
 {
-	return fast.small;
+	return dio_9p_fast.small;
 }
 
 /* What differs: the shares are mounted anew, so the files are looked up each time. */
-static const struct dio_remote *remote(const struct share *s)
+static const struct dio_remote *remote(const struct dio_9p *s)
 {
 	static struct dio_remote r = {
 		.size = FILE_SIZE, .around = 9000, .seconds = DIO_9P_SECONDS, .has = fast_has,
@@ -235,7 +147,7 @@ static void label_shape(char *name, size_t size, unsigned int i)
 
 static const char *test_shape(unsigned int i)
 {
-	return dio_remote_transfer(remote(&fast), &shapes[i / 2], i & 1);
+	return dio_remote_transfer(remote(&dio_9p_fast), &shapes[i / 2], i & 1);
 }
 
 static void label_segments(char *name, size_t size, unsigned int i)
@@ -246,12 +158,12 @@ static void label_segments(char *name, size_t size, unsigned int i)
 
 static const char *test_segments(unsigned int i)
 {
-	return dio_remote_segments(remote(&fast), 777, i & 1, i & 2);
+	return dio_remote_segments(remote(&dio_9p_fast), 777, i & 1, i & 2);
 }
 
 static const char *test_end(unsigned int unused)
 {
-	return dio_remote_end(remote(&fast));
+	return dio_remote_end(remote(&dio_9p_fast));
 }
 
 static void label_unmapped(char *name, size_t size, unsigned int i)
@@ -262,40 +174,40 @@ static void label_unmapped(char *name, size_t size, unsigned int i)
 
 static const char *test_unmapped(unsigned int i)
 {
-	return dio_remote_unmapped(remote(&fast), i & 1, i & 2, false);
+	return dio_remote_unmapped(remote(&dio_9p_fast), i & 1, i & 2, false);
 }
 
 static const char *test_read_only(unsigned int unused)
 {
-	return dio_remote_read_only(remote(&fast));
+	return dio_remote_read_only(remote(&dio_9p_fast));
 }
 
 static const char *test_splice_from(unsigned int unused)
 {
-	const char *why = dio_remote_splice_from(remote(&fast), 1000);
+	const char *why = dio_remote_splice_from(remote(&dio_9p_fast), 1000);
 
-	return why ? why : dio_remote_splice_end(remote(&fast));
+	return why ? why : dio_remote_splice_end(remote(&dio_9p_fast));
 }
 
 static const char *test_splice_into(unsigned int unused)
 {
-	return dio_remote_splice_into(remote(&fast), 30001);
+	return dio_remote_splice_into(remote(&dio_9p_fast), 30001);
 }
 
 static const char *test_pins(unsigned int write)
 {
-	return dio_remote_pins(remote(&fast), write, 16);
+	return dio_remote_pins(remote(&dio_9p_fast), write, 16);
 }
 
 static const char *test_dirty(unsigned int write)
 {
-	return dio_remote_dirty(remote(&fast), write);
+	return dio_remote_dirty(remote(&dio_9p_fast), write);
 }
 
 /* The host has an end to its files.  What whole requests wrote before it counts. */
 static const char *test_error(unsigned int unused)
 {
-	int fd = open_at(&fast, "large", O_DIRECT), bit;
+	int fd = dio_9p_open(&dio_9p_fast, "large", O_DIRECT), bit;
 	size_t len = 4 * MAX_REQUEST;
 	unsigned char *mem;
 	const char *why = NULL;
@@ -334,10 +246,10 @@ static const char *test_xattr(unsigned int unused)
 
 	dio_fill(set, sizeof(set), 3, 0);
 	memset(got, DIO_UNTOUCHED, sizeof(got));
-	if (fsetxattr(fast.fd, "user.iov_iter", set, sizeof(set), 0))
+	if (fsetxattr(dio_9p_fast.fd, "user.iov_iter", set, sizeof(set), 0))
 		return errno == EOPNOTSUPP ? dio_skip("the host has none") :
 		       dio_because("fsetxattr: %s", strerror(errno));
-	why = dio_count(fgetxattr(fast.fd, "user.iov_iter", got, sizeof(got)), sizeof(set));
+	why = dio_count(fgetxattr(dio_9p_fast.fd, "user.iov_iter", got, sizeof(got)), sizeof(set));
 	return why ? why : dio_compare(got, sizeof(set), 3, 0);
 }
 
@@ -348,14 +260,14 @@ static const char *test_directory(unsigned int unused)
 	char path[256];
 	DIR *dir;
 
-	snprintf(path, sizeof(path), "%s/names", fast.dir);
+	snprintf(path, sizeof(path), "%s/names", dio_9p_fast.dir);
 	if (mkdir(path, 0700) && errno != EEXIST)
 		dio_die("%s: %s\n", path, strerror(errno));
 	for (i = 0; i < NAMES; i++) {
 		snprintf(path, sizeof(path), "names/name-%0200u", i);
-		close(open_at(&fast, path, 0));
+		close(dio_9p_open(&dio_9p_fast, path, 0));
 	}
-	snprintf(path, sizeof(path), "%s/names", fast.dir);
+	snprintf(path, sizeof(path), "%s/names", dio_9p_fast.dir);
 	dir = opendir(path);
 	while (dir && (entry = readdir(dir)))
 		if (sscanf(entry->d_name, "name-%u", &i) == 1 && i < NAMES)
@@ -368,7 +280,7 @@ static const char *test_directory(unsigned int unused)
 /* A loop device asks for what is in its bio_vecs. */
 static const char *test_loop(unsigned int unused)
 {
-	int file = open_at(&fast, "file", O_DIRECT), loop = -1, fd;
+	int file = dio_9p_open(&dio_9p_fast, "file", O_DIRECT), loop = -1, fd;
 	unsigned char *mem;
 	const char *why;
 	char device[64];
@@ -388,10 +300,10 @@ static const char *test_loop(unsigned int unused)
 	if (!why)
 		why = dio_count(pwrite(fd, mem + 512, MANY, 512), MANY);
 	if (!why)
-		why = host_has(fast.fd, MANY, 512, 0x40);
+		why = host_has(dio_9p_fast.fd, MANY, 512, 0x40);
 	close(fd);
 	dio_loop_detach(&loop);
-	host_gets(fast.fd, MANY, 512, 0);
+	host_gets(dio_9p_fast.fd, MANY, 512, 0);
 	munmap(mem, FILE_SIZE);
 	return why;
 }
@@ -399,13 +311,13 @@ static const char *test_loop(unsigned int unused)
 /* Through the page cache, read ahead and written back */
 static const char *test_cached(unsigned int unused)
 {
-	const char *why = share_umount(&fast);
+	const char *why = dio_9p_umount(&dio_9p_fast);
 	unsigned char *mem;
 	int fd;
 
-	if (why || share_mount(&fast, "loose"))
-		dio_die("%s: mount with a cache: %s\n", fast.dir, why ? why : strerror(errno));
-	fd = open_at(&fast, "file", 0);
+	if (why || dio_9p_mount(&dio_9p_fast, "loose"))
+		dio_die("%s: mount with a cache: %s\n", dio_9p_fast.dir, why ? why : strerror(errno));
+	fd = dio_9p_open(&dio_9p_fast, "file", 0);
 	mem = mmap(NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (mem == MAP_FAILED)
 		dio_die("mmap: %s\n", strerror(errno));
@@ -415,13 +327,13 @@ static const char *test_cached(unsigned int unused)
 		why = dio_because("msync: %s", strerror(errno));
 	munmap(mem, FILE_SIZE);
 	close(fd);
-	if (share_umount(&fast) || share_mount(&fast, "none"))
-		dio_die("%s: mount without a cache: %s\n", fast.dir, strerror(errno));
+	if (dio_9p_umount(&dio_9p_fast) || dio_9p_mount(&dio_9p_fast, "none"))
+		dio_die("%s: mount without a cache: %s\n", dio_9p_fast.dir, strerror(errno));
 	if (!why)
-		why = host_has(fast.fd, MANY, 5000, 0x40);
+		why = host_has(dio_9p_fast.fd, MANY, 5000, 0x40);
 	if (!why)
-		why = host_has(fast.fd, 5000, 0, 0);
-	host_gets(fast.fd, MANY, 5000, 0);
+		why = host_has(dio_9p_fast.fd, 5000, 0, 0);
+	host_gets(dio_9p_fast.fd, MANY, 5000, 0);
 	return why;
 }
 
@@ -467,26 +379,26 @@ static const char *try_killed(const struct killed *k)
 {
 	unsigned char *others = dio_map(OTHERS_SIZE, dio_page_size, false);
 	unsigned long long start;
-	struct dio_io next = { .fd = slow.fd, .mem = (unsigned char []){ 0 }, .length = 1 };
+	struct dio_io next = { .fd = dio_9p_slow.fd, .mem = (unsigned char []){ 0 }, .length = 1 };
 	const char *why = NULL;
 	cpu_set_t all, one;
 	bool ended = false;
-	int file = slow.fd;
+	int file = dio_9p_slow.fd;
 	pid_t pid;
 	size_t i;
 
 	if (k->write) {
-		file = open_at(&slow, "killed", O_DIRECT | O_TRUNC);
+		file = dio_9p_open(&dio_9p_slow, "killed", O_DIRECT | O_TRUNC);
 		dio_full_pwrite(file, "", 1, 0);
 	} else if (k->past_end) {
-		file = slow.small;
+		file = dio_9p_slow.small;
 	}
 	/* Pages are freed to the CPU, whose next allocations get them first. */
 	sched_getaffinity(0, sizeof(all), &all);
 	CPU_ZERO(&one);
 	CPU_SET(sched_getcpu(), &one);
 	sched_setaffinity(0, sizeof(one), &one);
-	hold();
+	dio_9p_hold();
 	fflush(stdout);
 	pid = fork();
 	if (!pid)
@@ -508,7 +420,7 @@ static const char *try_killed(const struct killed *k)
 		why = "it cannot be killed";
 	memset(others, DIO_UNTOUCHED, OTHERS_SIZE);
 	dio_io_end(&next, DIO_9P_SECONDS);
-	drain();
+	dio_9p_drain();
 	sched_setaffinity(0, sizeof(all), &all);
 	for (i = 0; i < OTHERS_SIZE && !why; i++)
 		if (others[i] != DIO_UNTOUCHED)
@@ -533,9 +445,9 @@ static const char *try_full_ring(void)
 	bool ended = false;
 	pid_t pid;
 
-	hold();
+	dio_9p_hold();
 	for (i = 0; i < RING; i++) {
-		io[i].fd = slow.fd;
+		io[i].fd = dio_9p_slow.fd;
 		io[i].mem = mem + i * length;
 		io[i].length = length;
 		io[i].pos = i * 3000;
@@ -547,7 +459,7 @@ static const char *try_full_ring(void)
 	fflush(stdout);
 	pid = fork();
 	if (!pid) {
-		pread(slow.fd, mem, length, 0);
+		pread(dio_9p_slow.fd, mem, length, 0);
 		_exit(1);
 	}
 	if (!dio_waits(pid, pid) && !why)
@@ -634,7 +546,7 @@ static unsigned int nr_clients(void)
 	return nr;
 }
 
-static const char *rebind(const struct share *s)
+static const char *rebind(const struct dio_9p *s)
 {
 	static const char driver[] = "/sys/bus/virtio/drivers/9pnet_virtio";
 	char path[320], tag[64];
@@ -696,14 +608,14 @@ static const char *kernel_says(void)
 static const char *try_forced(const struct forced *f)
 {
 	unsigned char *others = dio_map(OTHERS_SIZE, dio_page_size, false);
-	struct dio_io next = { .fd = slow.fd, .mem = (unsigned char []){ 0 }, .length = 1 };
+	struct dio_io next = { .fd = dio_9p_slow.fd, .mem = (unsigned char []){ 0 }, .length = 1 };
 	long pins = f->fault ? 0 : FORCED_SIZE / dio_page_size;
 	unsigned long long start, took, before = dio_pins_acquired();
 	unsigned int clients = nr_clients();
 	const char *why = NULL, *also;
 	static bool unpinned;
 	static char late[64];
-	int file = slow.fd, ret;
+	int file = dio_9p_slow.fd, ret;
 	pid_t pid[2];
 	size_t i;
 
@@ -711,14 +623,14 @@ static const char *try_forced(const struct forced *f)
 	if (unpinned)
 		return "its pages are not pinned";
 	if (f->fault)
-		file = open_at(&slow, "file", 0);
+		file = dio_9p_open(&dio_9p_slow, "file", 0);
 	else if (f->write)
-		file = open_at(&slow, "killed", O_DIRECT | O_TRUNC);
-	hold();
+		file = dio_9p_open(&dio_9p_slow, "killed", O_DIRECT | O_TRUNC);
+	dio_9p_hold();
 	pid[0] = forced_child(f, file, FORCED_SIZE);
 	if (!dio_waits(pid[0], pid[0]))
 		why = "set-up: it does not wait";
-	pid[1] = forced_child(f, slow.fd, COPIED);
+	pid[1] = forced_child(f, dio_9p_slow.fd, COPIED);
 	if (!dio_waits(pid[1], pid[1]) && !why)
 		why = "set-up: who reads little does not wait";
 	if (f->fault) {
@@ -736,7 +648,7 @@ static const char *try_forced(const struct forced *f)
 		waitpid(pid[1], NULL, 0);
 		if (f->fault)
 			dio_io_end(&next, DIO_9P_SECONDS);
-		if (file != slow.fd)
+		if (file != dio_9p_slow.fd)
 			close(file);
 		munmap(others, OTHERS_SIZE);
 		return why;
@@ -747,7 +659,7 @@ static const char *try_forced(const struct forced *f)
 		kill(pid[i], SIGKILL);
 	if (f->killed_before && !waits_in(pid[0], "p9_client_rpc"))
 		why = "set-up: it does not wait for its flush";
-	if ((!umount2(slow.dir, MNT_FORCE) || errno != EBUSY) && !why)
+	if ((!umount2(dio_9p_slow.dir, MNT_FORCE) || errno != EBUSY) && !why)
 		why = "the mount was not busy";
 	for (i = 0; i < 2; i++) {
 		kill(pid[i], SIGKILL);
@@ -765,9 +677,9 @@ static const char *try_forced(const struct forced *f)
 		if (next.result != -EIO && !why)
 			why = "set-up: its pages were not taken from the host";
 	}
-	if (file != slow.fd)
+	if (file != dio_9p_slow.fd)
 		close(file);
-	also = share_umount(&slow);
+	also = dio_9p_umount(&dio_9p_slow);
 	if (!why)
 		why = also;
 	if ((long)dio_pins_held() != pins && !why)
@@ -775,18 +687,18 @@ static const char *try_forced(const struct forced *f)
 	if (nr_clients() != clients - f->fault && clients && !why)
 		why = "the client is freed while the host has its buffers";
 	if (f->unbind && !why)
-		why = rebind(&slow);
-	ret = share_mount(&slow, "none");
+		why = rebind(&dio_9p_slow);
+	ret = dio_9p_mount(&dio_9p_slow, "none");
 	if (ret)
-		dio_die("%s: the next mount: %s\n", slow.dir, strerror(-ret));
+		dio_die("%s: the next mount: %s\n", dio_9p_slow.dir, strerror(-ret));
 	memset(others, DIO_UNTOUCHED, OTHERS_SIZE);
-	drain();
+	dio_9p_drain();
 	for (i = 0; i < OTHERS_SIZE && !why; i++)
 		if (others[i] != DIO_UNTOUCHED)
 			why = "CORRUPTED memory of another process";
 	munmap(others, OTHERS_SIZE);
 	if (f->write && !why) {
-		file = open_at(&fast, "killed", O_DIRECT);
+		file = dio_9p_open(&dio_9p_fast, "killed", O_DIRECT);
 		if (host_has(file, FORCED_SIZE, 0, 0x40))
 			why = "LEAKED memory of another process to the host";
 		close(file);
@@ -801,10 +713,10 @@ static const char *try_forced(const struct forced *f)
 /* No request may be left over, and the kernel must have nothing to say. */
 static const char *test_umount(unsigned int unused)
 {
-	const char *why = share_umount(&slow);
+	const char *why = dio_9p_umount(&dio_9p_slow);
 
 	if (!why)
-		why = share_umount(&fast);
+		why = dio_9p_umount(&dio_9p_fast);
 	if (!why)
 		why = kernel_says();
 	return why;
@@ -816,7 +728,7 @@ static const char *test_umount(unsigned int unused)
 						\
 	do {					\
 		why_ = (test);			\
-	} while (held_too_short(why_));		\
+	} while (dio_9p_held_too_short(why_));	\
 	why_;					\
 })
 
@@ -841,7 +753,7 @@ static void test_fork(unsigned int i)
 	}
 	if (dio_results.dry)
 		return;
-	why[0] = UNTIL_HELD(dio_remote_fork(remote(&slow), false, forks[i].length,
+	why[0] = UNTIL_HELD(dio_remote_fork(remote(&dio_9p_slow), false, forks[i].length,
 					    forks[i].offset, &why[1]));
 	for (k = 0; k < 2; k++)
 		dio_report(names[k], why[k]);
@@ -849,12 +761,12 @@ static void test_fork(unsigned int i)
 
 static const char *test_fork_write(unsigned int unused)
 {
-	return UNTIL_HELD(dio_remote_fork_write(remote(&slow), false, 16));
+	return UNTIL_HELD(dio_remote_fork_write(remote(&dio_9p_slow), false, 16));
 }
 
 static const char *test_signal(unsigned int write)
 {
-	return UNTIL_HELD(dio_remote_signal(remote(&slow), write));
+	return UNTIL_HELD(dio_remote_signal(remote(&dio_9p_slow), write));
 }
 
 static void label_killed(char *name, size_t size, unsigned int i)
@@ -919,33 +831,20 @@ static void all_cases(void)
 /* Mount both, or tell why that cannot be. */
 static void start(void)
 {
-	static const char * const modprobe[] = { "modprobe", "-a", "9pnet_virtio", "9p", NULL };
-	struct share *s[] = { &fast, &slow };
-	int i, ret;
+	const char *why;
 
 	if (geteuid())
 		dio_skip_all("needs root, to mount\n");
-	dio_run(modprobe);
 	owner = getpid();
-	for (i = 0; i < 2; i++) {
-		strcpy(s[i]->dir, "/tmp/iov_iter.XXXXXX");
-		if (!mkdtemp(s[i]->dir))
-			dio_die("%s: %s\n", s[i]->dir, strerror(errno));
-	}
 	atexit(clean_up);
-	for (i = 0; i < 2; i++) {
-		ret = share_mount(s[i], "none");
-		if (ret == -ENODEV)
-			dio_skip_all("this kernel has no 9p file system\n");
-		if (ret)
-			dio_skip_all("no virtio-9p device with the tag %s: %s\n", s[i]->tag,
-				     strerror(-ret));
-	}
+	why = dio_9p_start();
+	if (why)
+		dio_skip_all("%s\n", why);
 	kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (kmsg >= 0)
 		lseek(kmsg, 0, SEEK_END);
-	host_gets(fast.fd, FILE_SIZE, 0, 0);
-	host_gets(fast.small, DIO_SHORT, 0, 0);
+	host_gets(dio_9p_fast.fd, FILE_SIZE, 0, 0);
+	host_gets(dio_9p_fast.small, DIO_SHORT, 0, 0);
 }
 
 int main(int argc, char **argv)

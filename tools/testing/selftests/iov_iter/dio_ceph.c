@@ -26,6 +26,7 @@
 
 #include "lib/area.h"
 #include "lib/cases.h"
+#include "lib/daemon.h"
 #include "lib/disk.h"
 #include "lib/io.h"
 #include "lib/memory.h"
@@ -42,6 +43,8 @@
 static pid_t owner;
 static char dir[32];
 static bool mounted;
+/* By the version of the protocol that is tested; both are the same cluster. */
+static const struct dio_daemon *server;
 /* Of small objects, with one that ends early, of large objects: direct, and cached */
 static int file = -1, small = -1, large = -1;
 static int file_cached = -1, large_cached = -1;
@@ -126,7 +129,7 @@ static const char *io_hold(struct dio_io *io)
 {
 	unsigned long long start = dio_now_ms();
 
-	dio_ceph_hold(true);
+	server->pause(true);
 	dio_io_start(io);
 	while (!dio_ceph_held() && !dio_io_done(io))
 		if (dio_expired(start))
@@ -136,7 +139,14 @@ static const char *io_hold(struct dio_io *io)
 
 static void go_on(void)
 {
-	dio_ceph_hold(false);
+	server->pause(false);
+}
+
+/* End the object store as a crash does, then start it anew on what it has stored. */
+static void restart(void)
+{
+	server->threads(0);
+	server->run();
 }
 
 /*
@@ -204,7 +214,7 @@ static const char *test_killed(unsigned int aio)
 	CPU_ZERO(&one);
 	CPU_SET(sched_getcpu(), &one);
 	sched_setaffinity(0, sizeof(one), &one);
-	dio_ceph_hold(true);
+	server->pause(true);
 	fflush(stdout);
 	pid = fork();
 	if (!pid) {
@@ -235,7 +245,7 @@ static const char *test_killed(unsigned int aio)
 			why = "it cannot be killed";
 	}
 	memset(others, DIO_UNTOUCHED, OTHERS_SIZE);
-	dio_ceph_hold(false);
+	server->pause(false);
 	if (!ended)
 		waitpid(pid, NULL, 0);
 	dio_full_pread(file, &byte, 1, 0);
@@ -259,11 +269,11 @@ static const char *test_pins(unsigned int write)
 
 	dio_fill(mem, length, 0, 0);
 	/* The object store does direct I/O, too: it is stopped meanwhile. */
-	dio_ceph_hold(true);
+	server->pause(true);
 	before = dio_pins_acquired();
 	why = io_hold(&io);
 	taken = dio_pins_taken(before, length / dio_page_size);
-	dio_ceph_hold(false);
+	server->pause(false);
 	if (!why)
 		why = dio_not_result(dio_io_end(&io, DIO_CEPH_SECONDS), length);
 	else
@@ -292,7 +302,8 @@ static void clean_up(void)
 	if (mounted)
 		umount2(dir, MNT_FORCE | MNT_DETACH);
 	rmdir(dir);
-	dio_ceph_stop();
+	if (server)
+		server->stop();
 }
 
 /* Small objects, for an I/O to be several requests */
@@ -307,12 +318,13 @@ static void small_objects(const char *name)
 	close(fd);
 }
 
-static void set_up(unsigned int version)
+static void set_up(void)
 {
 	/* The second one finds what the first one, or -k, has left. */
 	static bool files;
 
-	dio_ceph_mount(dir, version);
+	if (server->mount(dir, 0))
+		dio_die("mount of %s: %s\n", server->name, strerror(errno));
 	mounted = true;
 	if (!files) {
 		small_objects("file");
@@ -456,7 +468,7 @@ static struct dio_remote *restarted(void)
 	static struct dio_remote r;
 
 	r = remote;
-	r.release = dio_ceph_restart;
+	r.release = restart;
 	return &r;
 }
 
@@ -531,8 +543,9 @@ static void all_cases(void)
 		    !dio_cases_wanted(last, ARRAY_SIZE(last), NULL) &&
 		    (i || !dio_cases_wanted(longest, ARRAY_SIZE(longest), NULL)))
 			continue;
+		server = dio_daemon_named(names[i]);
 		if (dio_running())
-			set_up(i + 1);
+			set_up();
 		dio_cases(cases, ARRAY_SIZE(cases), NULL);
 		if (!i)
 			dio_cases(longest, ARRAY_SIZE(longest), NULL);
@@ -554,7 +567,8 @@ static void start(void)
 	if (!mkdtemp(dir))
 		dio_die("%s: %s\n", dir, strerror(errno));
 	atexit(clean_up);
-	why = dio_ceph_start();
+	server = dio_daemon_named("ceph");
+	why = server->start(NULL);
 	if (why)
 		dio_skip_all("%s\n", why);
 }

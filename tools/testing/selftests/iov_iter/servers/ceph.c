@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "../lib/daemon.h"
 #include "../lib/disk.h"
 #include "../lib/memory.h"
 #include "../lib/result.h"
@@ -124,7 +125,7 @@ static void must_run(const char *command)
 	dio_die("%s: status %d: %s\n", command, status, said);
 }
 
-static pid_t daemon_start(const char *program, const char *id)
+static pid_t ceph_start(const char *program, const char *id)
 {
 	pid_t pid;
 
@@ -145,7 +146,7 @@ static pid_t daemon_start(const char *program, const char *id)
 	return pid;
 }
 
-static void daemon_end(pid_t *pid)
+static void ceph_end(pid_t *pid)
 {
 	if (*pid > 0) {
 		kill(*pid, SIGKILL);
@@ -194,7 +195,7 @@ static void wipe(void)
 	close(fd);
 }
 
-const char *dio_ceph_start(void)
+static const char *start(const char *unused)
 {
 	const char *why = kernel_has_it();
 	char path[64];
@@ -221,45 +222,53 @@ const char *dio_ceph_start(void)
 
 	must_run("monmaptool --create --fsid " FSID " --addv a '" ADDRESSES "' $0/monmap");
 	must_run("ceph-mon --mkfs -i a --monmap $0/monmap");
-	cluster.mon = daemon_start("ceph-mon", "a");
+	cluster.mon = ceph_start("ceph-mon", "a");
 	must_run("ceph-osd --mkfs -i 0");
-	cluster.osd = daemon_start("ceph-osd", "0");
-	cluster.mds = daemon_start("ceph-mds", "a");
+	cluster.osd = ceph_start("ceph-osd", "0");
+	cluster.mds = ceph_start("ceph-mds", "a");
 	must_run("ceph <$0/commands");
 	return NULL;
 }
 
-void dio_ceph_stop(void)
+static void stop(void)
 {
-	daemon_end(&cluster.mds);
-	daemon_end(&cluster.osd);
-	daemon_end(&cluster.mon);
+	ceph_end(&cluster.mds);
+	ceph_end(&cluster.osd);
+	ceph_end(&cluster.mon);
 	if (cluster.dir[0])
 		shell("exec rm -rf $0");
 	if (cluster.debug_mounted)
 		umount(DEBUG);
 }
 
-void dio_ceph_mount(const char *dir, unsigned int version)
+static int mount_by(const char *dir, const char *source, const char *options)
 {
 	unsigned long long start = dio_now_ms();
-	char source[32];
 
-	snprintf(source, sizeof(source), "127.0.0.1:%u:/",
-		 version == 2 ? DIO_CEPH_PORT_V2 : DIO_CEPH_PORT_V1);
-	while (mount(source, dir, "ceph", MS_NOATIME,
-		     version == 2 ? "name=admin,ms_mode=crc" : "name=admin")) {
+	while (mount(source, dir, "ceph", MS_NOATIME, options)) {
 		/* There is no metadata server yet. */
 		if (errno != EHOSTUNREACH && errno != ETIMEDOUT && errno != EIO)
-			dio_die("mount of %s: %s\n", source, strerror(errno));
+			return -1;
 		if (has_ended(cluster.mon) || has_ended(cluster.osd) || has_ended(cluster.mds))
 			dio_die("a daemon of Ceph has ended\n");
 		if (too_late(start))
-			dio_die("mount of %s: %s\n", source, strerror(errno));
+			return -1;
 	}
+	return 0;
 }
 
-void dio_ceph_hold(bool hold)
+static int mount_v1(const char *dir, unsigned int unused)
+{
+	return mount_by(dir, "127.0.0.1:6789:/", "name=admin");
+}
+
+static int mount_v2(const char *dir, unsigned int unused)
+{
+	return mount_by(dir, "127.0.0.1:3300:/", "name=admin,ms_mode=crc");
+}
+
+/* Its object store is what I/O waits for, and what is ended and run again. */
+static void hold(bool hold)
 {
 	if (hold == cluster.held)
 		return;
@@ -270,11 +279,17 @@ void dio_ceph_hold(bool hold)
 		dio_die("the OSD does not stop: %s\n", strerror(errno));
 }
 
-void dio_ceph_restart(void)
+static void set_threads(unsigned int nr)
 {
-	daemon_end(&cluster.osd);
+	if (nr)
+		return;
+	ceph_end(&cluster.osd);
 	cluster.held = false;
-	cluster.osd = daemon_start("ceph-osd", "0");
+}
+
+static void run(void)
+{
+	cluster.osd = ceph_start("ceph-osd", "0");
 }
 
 unsigned int dio_ceph_held(void)
@@ -292,4 +307,23 @@ unsigned int dio_ceph_held(void)
 			all += requests;
 	globfree(&found);
 	return all;
+}
+
+static struct dio_daemon ceph[] = {
+	{
+		.name = "ceph", .start = start, .stop = stop, .mount = mount_v1, .run = run,
+		.threads = set_threads, .pause = hold, .port = DIO_CEPH_PORT_V1,
+		.bad_block = EIO,
+	},
+	{
+		.name = "ceph2", .start = start, .stop = stop, .mount = mount_v2, .run = run,
+		.threads = set_threads, .pause = hold, .port = DIO_CEPH_PORT_V2,
+		.bad_block = EIO,
+	},
+};
+
+static __attribute__((constructor)) void add(void)
+{
+	dio_daemon_add(&ceph[0]);
+	dio_daemon_add(&ceph[1]);
 }
