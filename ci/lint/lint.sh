@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2034
-# ci/lint/lint-objects and ci/lint/lint-read source this, after ci/lib.sh.
+# ci/lint/lint-objects sources this, after ci/lib.sh.
 
 gcc=$OUT/lint/gcc
 src=$OUT/lint/linux
