@@ -45,7 +45,7 @@ if [ -n "${CCACHE_DIR:-}" ]; then
 	command -v ccache >/dev/null ||
 		die "CCACHE_DIR is set, but there is no ccache" "apt-get install ccache, or unset it"
 	# one cache for clones in different places
-	export CCACHE_NOHASHDIR=1 CCACHE_BASEDIR=$OUT CCACHE_IGNOREOPTIONS=-fmacro-prefix-map=*
+	export CCACHE_NOHASHDIR=1 CCACHE_BASEDIR=$OUT CCACHE_IGNOREOPTIONS='-fmacro-prefix-map=*'
 	export CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-5G}
 	CLANG="ccache clang"
 	KCC=${KCC:-ccache gcc}

@@ -316,7 +316,8 @@ static const char *test_cached(unsigned int unused)
 	int fd;
 
 	if (why || dio_9p_mount(&dio_9p_fast, "loose"))
-		dio_die("%s: mount with a cache: %s\n", dio_9p_fast.dir, why ? why : strerror(errno));
+		dio_die("%s: mount with a cache: %s\n", dio_9p_fast.dir,
+			why ? why : strerror(errno));
 	fd = dio_9p_open(&dio_9p_fast, "file", 0);
 	mem = mmap(NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (mem == MAP_FAILED)
