@@ -69,12 +69,13 @@ checkpatch() {	# [--no-tree -f] FILE...
 # Has checkpatch nothing to say of the files, with the options of its caller?  It may
 # complain of a name in CamelCase that the base has.  Prints what it says otherwise.
 clean() {	# FILE...
-	local said name
+	local said name new
 	if said=$(perl scripts/checkpatch.pl "${options[@]}" "$@"); then return 0; fi
 	if grep -q '^CHECK: Avoid CamelCase: <' <<<"$said" &&
-	   ! grep -E '^(ERROR|WARNING|CHECK): ' <<<"$said" | grep -qv '^CHECK: Avoid CamelCase: <'; then
-		sed -n 's/^CHECK: Avoid CamelCase: <\(.*\)>$/\1/p' <<<"$said" | sort -u |
-			while read -r name; do g grep -qw "$name" base || echo "$name"; done | grep -q . || return 0
+	   ! grep -qv '^CHECK: Avoid CamelCase: <' < <(grep -E '^(ERROR|WARNING|CHECK): ' <<<"$said"); then
+		new=$(sed -n 's/^CHECK: Avoid CamelCase: <\(.*\)>$/\1/p' <<<"$said" | sort -u |
+			while read -r name; do g grep -qw "$name" base || echo "$name"; done)
+		[ -n "$new" ] || return 0
 	fi
 	printf '%s\n' "$said"
 	return 1

@@ -32,14 +32,13 @@ again() {
 # never_ran PROGRAM...: no target that the table has, and these programs tried, may have
 # nothing but skips.  The table gives a reason where that cannot be otherwise.
 never_ran() {
-	local program target taps=()
+	local program target results taps=()
 	for program; do taps+=("$LOGS/selftest-$ours-${program%%:*}.tap.log"); done
 	[ ${#taps[@]} != 0 ] || return 0
 	while read -r target; do
-		grep -qE "^ +(not )?ok [0-9]+ $target " "${taps[@]}" 2>/dev/null || continue
-		grep -E "^ +(not )?ok [0-9]+ $target " "${taps[@]}" | grep -qv '# SKIP ' ||
-			wrong "$target" "a target that never ran: $(grep -hE "^ +ok [0-9]+ $target " \
-				"${taps[@]}" | sed -n '1s/.*# SKIP //p')"
+		results=$(grep -hE "^ +(not )?ok [0-9]+ $target " "${taps[@]}" 2>/dev/null) || continue
+		grep -qv '# SKIP ' <<<"$results" ||
+			wrong "$target" "a target that never ran: $(sed -n '1s/.*# SKIP //p' <<<"$results")"
 	done < <("$ROOT/ci/guest/targets" name "$TREE/tools/testing/selftests/iov_iter")
 }
 
@@ -57,7 +56,7 @@ stock() {	# stock|mainline PROGRAM
 ours() {	# PROGRAM
 	local acquired released name=$ours-${1%%:*} stacks pages bvecs
 	ended "$name"
-	tr -d '\r' <"$LOGS/selftest-$name.tap.log" | grep -qxF '# guest: done' ||
+	grep -qx $'# guest: done\r\\?' "$LOGS/selftest-$name.tap.log" ||
 		wrong "$name" "its end marker is missing"
 	case $(field "$name" kernel) in
 	*-iov-extract*) ;;
