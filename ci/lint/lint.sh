@@ -26,9 +26,13 @@ checkout() {
 		fi
 	done
 }
-# objects of the touched files, and of some users of the touched headers
+# objects of the files that the series touches, of a topic of those that it touches, and
+# of some users of the touched headers
 objects() {
-	g ls-tree -r --name-only "$1" | sed -n 's/^\(lib\|mm\|block\|fs\|crypto\|net\|drivers\|kernel\)\(.*\)\.c$/\1\2.o/p'
+	case $1 in
+	topic/*) g diff --name-only --diff-filter=d base "$1" ;;
+	*)	g ls-tree -r --name-only "$1" ;;
+	esac | sed -n 's/^\(lib\|mm\|block\|fs\|crypto\|net\|drivers\|kernel\)\(.*\)\.c$/\1\2.o/p'
 	printf '%s\n' block/fops.o fs/zonefs/file.o fs/splice.o fs/xfs/xfs_bio_io.o
 }
 # including HEADER BUILD-DIR: the objects there that include it
