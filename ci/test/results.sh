@@ -24,6 +24,19 @@ failures() { grep -E '^ +not ok ' "$LOGS/selftest-$1.tap.log" || true; }
 ended() { wait "${booted[$1]}" || wrong "$1" "the guest did not end well"; }
 wrong() { printf 'selftest: %s: %s\n' "$1" "$2" >&2; bad=1; }
 
+# without_switch: skip dio_p2pdma where QEMU lacks a device of its machine
+without_switch() {
+	local i devices
+	devices=$(qemu-system-x86_64 -device help | grep -cE '"(nvme|x3130-upstream|xio3130-downstream)"' || true)
+	for i in "${!programs[@]}"; do
+		if [[ ${programs[i]} == dio_p2pdma* ]] && [ "$devices" != 3 ]; then
+			say "dio_p2pdma is skipped: this QEMU has no PCIe switch, or no NVMe disk"
+			skipped=$((skipped + 1))
+			unset "programs[i]"
+		fi
+	done
+}
+
 # again NAME: how its failures are had again, alone
 again() {
 	failures "$1" | sed -E "s/^ +not ok [0-9]+ //; s/ # .*//; s/'/?/g; s/.*/to repeat it alone: make selftest ONLY='&'/"
