@@ -11,11 +11,13 @@
 #include <kunit/test.h>
 #include <linux/bio.h>
 #include <linux/bvec.h>
+#include <linux/hmm.h>
 #include <linux/ioport.h>
 #include <linux/kthread.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
+#include <linux/mmu_notifier.h>
 #include <linux/scatterlist.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -206,6 +208,41 @@ static void is_not_pinned_for_long(struct kunit *test)
 	mmap_read_unlock(current->mm);
 }
 
+static bool test_invalidate(struct mmu_interval_notifier *notifier,
+			    const struct mmu_notifier_range *range, unsigned long seq)
+{
+	mmu_interval_set_seq(notifier, seq);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops test_notifier_ops = {
+	.invalidate = test_invalidate,
+};
+
+/* HMM takes no page, but its callers have it mapped for a device all the same. */
+static void is_not_listed_by_hmm(struct kunit *test)
+{
+	struct mmu_interval_notifier notifier = {};
+	struct p2pdma_test *t = test->priv;
+	unsigned long pfn = 0;
+	struct hmm_range range = {
+		.notifier = &notifier, .start = t->uaddr, .end = t->uaddr + PAGE_SIZE,
+		.hmm_pfns = &pfn,
+	};
+
+	KUNIT_ASSERT_EQ(test, mmu_interval_notifier_insert(&notifier, t->mm, t->uaddr, PAGE_SIZE,
+							   &test_notifier_ops), 0);
+	range.notifier_seq = mmu_interval_read_begin(&notifier);
+	mmap_read_lock(t->mm);
+	/* what is there, and then: it is wanted */
+	KUNIT_EXPECT_EQ(test, hmm_range_fault(&range), 0);
+	KUNIT_EXPECT_EQ(test, pfn, HMM_PFN_ERROR);
+	range.default_flags = HMM_PFN_REQ_FAULT;
+	KUNIT_EXPECT_EQ(test, hmm_range_fault(&range), -EFAULT);
+	mmap_read_unlock(t->mm);
+	mmu_interval_notifier_remove(&notifier);
+}
+
 /* Who has a page can take it again, without asking again. */
 static void is_retained(struct kunit *test)
 {
@@ -320,6 +357,108 @@ static void bio_has_one_provider(struct kunit *test)
 					      &same_page), PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, bio.bi_vcnt, 3);
 	bio_uninit(&bio);
+}
+
+/* What direct I/O of a disk makes of user memory, in blocks of a page */
+static const struct io {
+	const char *name;
+	blk_opf_t op;
+	bool takes;	/* does the queue take peer-to-peer memory? */
+} ios[] = {
+	{ "write",				REQ_OP_WRITE,		true },
+	{ "zone append",			REQ_OP_ZONE_APPEND,	true },
+	{ "write, of a queue that does not",	REQ_OP_WRITE,		false },
+	{ "zone append, of a queue that does not", REQ_OP_ZONE_APPEND,	false },
+};
+
+static void io_desc(const struct io *io, char *desc)
+{
+	strscpy(desc, io->name, KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(ios, ios, io_desc);
+
+static struct block_device *test_disk(struct kunit *test)
+{
+	struct block_device *bdev = kunit_kzalloc(test, sizeof(*bdev), GFP_KERNEL);
+	const struct io *io = test->param_value;
+
+	KUNIT_ASSERT_NOT_NULL(test, bdev);
+	bdev->bd_queue = test_queue(test);
+	bdev->bd_queue->limits.logical_block_size = PAGE_SIZE;
+	if (io->takes)
+		__set_bit(QUEUE_FLAG_PCI_P2PDMA, &bdev->bd_queue->queue_flags);
+	return bdev;
+}
+
+/* The next bio: that it has @bytes, or else an error, and that the rest is still to do */
+static void expect_bio(struct kunit *test, struct block_device *bdev, struct iov_iter *iter,
+		       int bytes)
+{
+	const struct io *io = test->param_value;
+	struct p2pdma_test *t = test->priv;
+	size_t before = iov_iter_count(iter);
+	struct bio_vec bvecs[2 * NR_PAGES];
+	bool has_p2pdma = false;
+	struct bio bio;
+	int n, ret;
+
+	bio_init(&bio, NULL, bvecs, ARRAY_SIZE(bvecs), io->op);
+	bio.bi_bdev = bdev;
+	ret = bio_iov_iter_get_pages(&bio, iter);
+	if (bytes < 0) {
+		KUNIT_EXPECT_EQ(test, ret, bytes);
+		bytes = 0;
+	} else {
+		KUNIT_EXPECT_EQ(test, ret, 0);
+	}
+	KUNIT_EXPECT_EQ(test, bio.bi_iter.bi_size, bytes);
+	KUNIT_EXPECT_EQ(test, iov_iter_count(iter), before - bytes);
+	for (n = 0; n < bio.bi_vcnt; n++)
+		has_p2pdma |= is_pci_p2pdma_page(bvecs[n].bv_page);
+	if (bytes)
+		KUNIT_EXPECT_EQ(test, !!(bio.bi_opf & REQ_NOMERGE), has_p2pdma);
+	bio_release_pages(&bio, false);
+	for (n = 0; n < NR_PAGES; n++)
+		KUNIT_EXPECT_EQ_MSG(test, page_ref_count(t->pages[n]), 2, "page %d", n);
+	bio_uninit(&bio);
+}
+
+/* A bio for each provider: the first one also has the page of the host before it. */
+static void io_has_one_provider(struct kunit *test)
+{
+	struct block_device *bdev = test_disk(test);
+	const struct io *io = test->param_value;
+	struct p2pdma_test *t = test->priv;
+	struct iov_iter iter;
+	struct iovec iov;
+
+	KUNIT_ASSERT_EQ(test, import_single_range(ITER_SOURCE,
+						  (void __user *)(t->uaddr - PAGE_SIZE),
+						  (NR_PAGES + 1) * PAGE_SIZE, &iov, &iter), 0);
+	if (io->takes) {
+		expect_bio(test, bdev, &iter, 3 * PAGE_SIZE);
+		expect_bio(test, bdev, &iter, 2 * PAGE_SIZE);
+	} else {
+		expect_bio(test, bdev, &iter, PAGE_SIZE);
+		expect_bio(test, bdev, &iter, -EREMOTEIO);
+	}
+}
+
+/* The second block is in the memory of both: it is in no bio, and no page is kept. */
+static void io_ends_with_a_block(struct kunit *test)
+{
+	struct block_device *bdev = test_disk(test);
+	const struct io *io = test->param_value;
+	struct p2pdma_test *t = test->priv;
+	struct iov_iter iter;
+	struct iovec iov;
+
+	KUNIT_ASSERT_EQ(test, import_single_range(ITER_SOURCE, (void __user *)(t->uaddr + 512),
+						  3 * PAGE_SIZE, &iov, &iter), 0);
+	if (io->takes)
+		expect_bio(test, bdev, &iter, PAGE_SIZE);
+	expect_bio(test, bdev, &iter, -EREMOTEIO);
 }
 
 static void expect_sgl(struct kunit *test, struct scatterlist *sgl, unsigned int nents)
@@ -471,6 +610,7 @@ static struct kunit_case p2pdma_test_cases[] = {
 	KUNIT_CASE_PARAM(is_taken, p2pdma_gen_params),
 	KUNIT_CASE_PARAM(ends_list, p2pdma_gen_params),
 	KUNIT_CASE(is_not_pinned_for_long),
+	KUNIT_CASE(is_not_listed_by_hmm),
 	KUNIT_CASE(is_retained),
 	KUNIT_CASE(is_given_back_with_a_count),
 	KUNIT_CASE(bvecs_end_at_provider),
@@ -478,6 +618,8 @@ static struct kunit_case p2pdma_test_cases[] = {
 	KUNIT_CASE(bio_ends_segment_at_provider),
 	KUNIT_CASE(request_ends_segment_at_provider),
 	KUNIT_CASE(bio_has_one_provider),
+	KUNIT_CASE_PARAM(io_has_one_provider, ios_gen_params),
+	KUNIT_CASE_PARAM(io_ends_with_a_block, ios_gen_params),
 	KUNIT_CASE(sg_ends_segment_at_provider),
 	KUNIT_CASE(sg_goes_on_within_provider),
 	{}

@@ -25,6 +25,9 @@
 #include <linux/futex.h>
 #include <linux/if_alg.h>
 #include <linux/nvme_ioctl.h>
+#include <linux/tls.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -35,6 +38,7 @@
 #include <sys/wait.h>
 
 #include "lib/cases.h"
+#include "lib/daemon.h"
 #include "lib/disk.h"
 #include "lib/dm.h"
 #include "lib/io.h"
@@ -42,6 +46,13 @@
 #include "lib/result.h"
 #include "lib/system.h"
 #include "lib/target.h"
+
+#ifndef TCP_ULP
+#define TCP_ULP		31
+#endif
+#ifndef SOL_TLS
+#define SOL_TLS		282
+#endif
 
 #define PAGE		4096
 #define SIZE		(64 * 1024)	/* of what is mapped and transferred */
@@ -65,6 +76,7 @@ static const struct {
 static const char *paths[NR_DISKS];
 static char pci[NR_DISKS][300];		/* the directory of the PCI device in sysfs */
 static unsigned char *host;		/* memory of the host, SIZE bytes */
+
 static int open_allocate(enum disk d, int flags)
 {
 	char path[400];
@@ -274,19 +286,25 @@ static void label_transfer(char *name, size_t size, unsigned int i)
 		 layouts[i % ARRAY_SIZE(layouts)].name);
 }
 
-/* A file system on the peer disk: its file, opened, or a negative errno */
-static int fs_open(const char *type, int flags)
+/*
+ * A file system on the peer disk, and on @second if that is not NULL: its file, opened,
+ * or a negative errno.  -ENOENT and -ENODEV say that there is no mkfs, or no such type.
+ */
+static int fs_open(const char *type, const char *second, int flags)
 {
-	char mkfs[32];
-	const char * const make[] = { mkfs, "-q", strcmp(type, "xfs") ? "-F" : "-f",
-				      paths[PEER], NULL };
-	int fd;
+	char mkfs[32], options[80] = "";
+	const char * const make[] = { mkfs, "-q", type[0] == 'e' ? "-F" : "-f", paths[PEER],
+				      second, NULL };
+	int fd, status;
 
 	snprintf(mkfs, sizeof(mkfs), "mkfs.%s", type);
-	if (dio_run(make))
-		return -ENOENT;
+	status = dio_run(make);
+	if (status)
+		return status == 127 ? -ENOENT : -EIO;
+	if (second)
+		snprintf(options, sizeof(options), "device=%s", second);
 	mkdir(MOUNT_POINT, 0700);
-	if (mount(paths[PEER], MOUNT_POINT, type, MS_NOATIME, NULL))
+	if (mount(paths[PEER], MOUNT_POINT, type, MS_NOATIME, options))
 		return -errno;
 	fd = open(MOUNT_POINT "/file", O_RDWR | O_CREAT | O_CLOEXEC | flags, 0600);
 	if (fd < 0)
@@ -314,6 +332,7 @@ static const struct place {
 	{ "peer disk", PEER, NULL },
 	{ "ext4 on the peer disk", PEER, "ext4" },
 	{ "xfs on the peer disk", PEER, "xfs" },
+	{ "btrfs on the peer disk", PEER, "btrfs" },
 };
 
 /* The place that cases are done on now, and its file or a negative errno */
@@ -326,8 +345,10 @@ static const char *test_transfer(unsigned int i)
 	unsigned char *mem;
 	const char *wrong;
 
+	if (place_fd == -ENOENT || place_fd == -ENODEV)
+		return dio_skip("there is no mkfs, or no such file system in the kernel");
 	if (place_fd < 0)
-		return dio_skip(strerror(-place_fd));
+		return dio_because("set-up: %s", strerror(-place_fd));
 	if (place->disk == OWN && strstr(layout->name, "host"))
 		return dio_skip("QEMU refuses its own memory beside other");
 	mem = map(OWN, SIZE);
@@ -342,7 +363,7 @@ static const char *buffered(unsigned char *mem)
 {
 	static const struct method by_cpu = { "buffered", by_syscall };
 	const char *wrong = NULL;
-	int fd = fs_open("ext4", 0);
+	int fd = fs_open("ext4", NULL, 0);
 	unsigned int l;
 
 	if (fd < 0)
@@ -512,13 +533,65 @@ static const char *refused_loop(unsigned char *mem)
 static const char *refused_direct_io(unsigned char *mem)
 {
 	const char *wrong;
-	int fd = fs_open("ext2", O_DIRECT);
+	int fd = fs_open("ext2", NULL, O_DIRECT);
 
 	if (fd < 0)
 		return dio_because("ext2: %s", strerror(-fd));
 	dio_full_pwrite(fd, host, SIZE, 0);
 	wrong = refused_rw(fd, mem);
 	fs_close(fd);
+	return wrong;
+}
+
+/* btrfs asks one disk, and may send the bio to the other.  The file is as it was. */
+static const char *refused_btrfs(unsigned char *mem)
+{
+	int fd = fs_open("btrfs", paths[FAR], O_DIRECT);
+	const char *wrong;
+	struct stat st;
+
+	if (fd == -ENOENT || fd == -ENODEV)
+		return dio_skip("there is no mkfs.btrfs, or no btrfs in the kernel");
+	if (fd < 0)
+		return dio_because("btrfs: %s", strerror(-fd));
+	dio_fill(host, SIZE, 0, 13);
+	dio_full_pwrite(fd, host, SIZE, 0);
+	if (ftruncate(fd, SIZE))
+		dio_die("ftruncate: %s\n", strerror(errno));
+	wrong = refused_rw(fd, mem);
+	if (!wrong)
+		wrong = dio_count(pwrite(fd, mem, PAGE, SIZE), -EREMOTEIO);
+	if (fsync(fd) || fstat(fd, &st))
+		dio_die("the file of btrfs: %s\n", strerror(errno));
+	if (!wrong && st.st_size != SIZE)
+		wrong = dio_because("the file has grown to %llu bytes",
+				    (unsigned long long)st.st_size);
+	dio_full_pread(fd, host, SIZE, 0);
+	if (!wrong)
+		wrong = dio_compare(host, SIZE, 0, 13);
+	fs_close(fd);
+	return wrong;
+}
+
+static const char *refused_md(unsigned char *mem)
+{
+	static const char device[] = "/dev/md/iov_iter_p2pdma";
+	const char * const build[] = { "mdadm", "--build", device, "--run", "--force",
+				       "--level=1", "--raid-devices=1", paths[PEER], NULL };
+	const char * const stop[] = { "mdadm", "--stop", device, NULL };
+	const char *wrong;
+	int status;
+
+	dio_modprobe("raid1");
+	setenv("MDADM_NO_UDEV", "1", 1);
+	status = dio_run(build);
+	if (status == 127)
+		return dio_skip("mdadm is not installed");
+	if (status)
+		return dio_because("mdadm failed with status %d", status);
+	wrong = refused_path(device, mem);
+	if (dio_run(stop))
+		dio_die("%s cannot be stopped\n", device);
 	return wrong;
 }
 
@@ -603,6 +676,67 @@ static const char *refused_fuse(unsigned char *mem)
 		umount2(MOUNT_POINT, MNT_FORCE | MNT_DETACH);
 	}
 	close(fd);
+	return wrong;
+}
+
+/* A file that FUSE reads and writes directly: its requests list the memory. */
+static const char *refused_fuse_file(unsigned char *mem)
+{
+	const struct dio_daemon *daemon = dio_daemon_named("fuse");
+	struct dio_target t = {};
+	const char *wrong;
+	char path[80];
+	int fd;
+
+	if (!daemon)
+		return dio_skip("this tree has no server of FUSE");
+	wrong = daemon->open(&t);
+	if (wrong)
+		return dio_skip(wrong);
+	snprintf(path, sizeof(path), "%s/p2pdma", t.dir);
+	fd = open(path, O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		dio_die("a file of FUSE: %s\n", strerror(errno));
+	dio_full_pwrite(fd, host, SIZE, 0);
+	wrong = refused_rw(fd, mem);
+	close(fd);
+	daemon->close();
+	return wrong;
+}
+
+/* A record is decrypted into the memory of the receiver, and that is the end of it. */
+static const char *refused_tls(unsigned char *mem)
+{
+	struct tls12_crypto_info_aes_gcm_128 keys = {
+		.info = { .version = TLS_1_2_VERSION, .cipher_type = TLS_CIPHER_AES_GCM_128 },
+		.key = "0123456789abcde", .iv = "7654321", .salt = "abc",
+	};
+	struct sockaddr_in address = { .sin_family = AF_INET };
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int from = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), to;
+	socklen_t size = sizeof(address);
+	const char *wrong = NULL;
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (bind(listener, (struct sockaddr *)&address, sizeof(address)) ||
+	    getsockname(listener, (struct sockaddr *)&address, &size) || listen(listener, 1) ||
+	    connect(from, (struct sockaddr *)&address, sizeof(address)))
+		dio_die("no TCP connection: %s\n", strerror(errno));
+	to = accept(listener, NULL, NULL);
+	dio_modprobe("tls");
+	if (setsockopt(from, IPPROTO_TCP, TCP_ULP, "tls", 4) ||
+	    setsockopt(to, IPPROTO_TCP, TCP_ULP, "tls", 4))
+		wrong = dio_skip("the kernel has no TLS");
+	else if (setsockopt(from, SOL_TLS, TLS_TX, &keys, sizeof(keys)) ||
+		 setsockopt(to, SOL_TLS, TLS_RX, &keys, sizeof(keys)))
+		wrong = dio_because("TLS keys: %s", strerror(errno));
+	else if (send(from, host, PAGE, 0) != PAGE)
+		wrong = dio_because("send: %s", strerror(errno));
+	else
+		wrong = dio_count(recv(to, mem, PAGE, 0), -EREMOTEIO);
+	close(to);
+	close(from);
+	close(listener);
 	return wrong;
 }
 
@@ -779,6 +913,55 @@ static const char *map_grows(unsigned char *mem)
 	return dio_count((long)mremap(mem, SIZE, 2 * SIZE, MREMAP_MAYMOVE), -EFAULT);
 }
 
+/* Is the page still there?  An access by the kernel fails where one by us is a SIGBUS. */
+static bool mapped(unsigned char *mem)
+{
+	int ends[2];
+	bool there;
+
+	if (pipe(ends))
+		dio_die("pipe: %s\n", strerror(errno));
+	there = write(ends[1], mem, 1) == 1;
+	close(ends[0]);
+	close(ends[1]);
+	return there;
+}
+
+/* Pages that are thrown away are given back, and do not come back: SIGBUS. */
+static const char *map_throw_away(unsigned char *mem)
+{
+	unsigned long long before = bytes_of(OWN, "available"), after;
+
+	if (madvise(mem, PAGE, MADV_DONTNEED))
+		dio_die("madvise: %s\n", strerror(errno));
+	after = bytes_of(OWN, "available");
+	if (after != before + PAGE)
+		return dio_because("%llu bytes were available, and then %llu", before, after);
+	if (mapped(mem))
+		return "the page has come back";
+	/* what is mapped for a test is given back by it, whatever that is */
+	return mapped(mem + PAGE) ? NULL : "the page behind it has gone, too";
+}
+
+/* The same memory at another address */
+static const char *map_moved(unsigned char *mem)
+{
+	unsigned char *place = dio_map(SIZE, PAGE, false), *moved = map(OWN, SIZE);
+	const char *wrong;
+	int fd = open_disk(PEER);
+
+	dio_fill(moved, SIZE, 0, 17);
+	moved = mremap(moved, SIZE, SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, place);
+	if (moved == MAP_FAILED)
+		dio_die("mremap: %s\n", strerror(errno));
+	wrong = dio_compare(moved, SIZE, 0, 17);
+	if (!wrong)
+		wrong = transfer_problem(fd, fd, &methods[0], &layouts[0], moved);
+	munmap(moved, SIZE);
+	close(fd);
+	return wrong;
+}
+
 /* Stores after a change of protection go to the memory, and DMA sees them. */
 static const char *map_protect(unsigned char *mem)
 {
@@ -815,7 +998,7 @@ static const char *two_providers(unsigned char *mem)
 			       { other, 2 * PAGE } };
 	unsigned long long one, two, start;
 	unsigned char *file = dio_map(5 * PAGE, PAGE, false);
-	int fd = fs_open("ext4", O_DIRECT), n;
+	int fd = fs_open("ext4", NULL, O_DIRECT), n;
 	const char *wrong;
 	off_t pos = 0;
 
@@ -940,20 +1123,6 @@ static const char *exit_mapped(unsigned char *mem)
 	return available_problem(before);
 }
 
-/* Is the page still there?  An access by the kernel fails where one by us is a SIGBUS. */
-static bool mapped(unsigned char *mem)
-{
-	int ends[2];
-	bool there;
-
-	if (pipe(ends))
-		dio_die("pipe: %s\n", strerror(errno));
-	there = write(ends[1], mem, 1) == 1;
-	close(ends[0]);
-	close(ends[1]);
-	return there;
-}
-
 /*
  * The driver of the provider goes: the memory is taken from its processes at once,
  * and the driver waits for what is in flight.  Then all begins anew.
@@ -1020,15 +1189,19 @@ static const struct test {
 	{ "copied: virtio disk, behind memory of the host", copied_behind },
 	{ "refused: ram disk", refused_ram_disk },
 	{ "refused: dm-linear over the peer disk", refused_dm },
+	{ "refused: md over the peer disk", refused_md },
 	{ "refused: loop over the peer disk", refused_loop },
 	{ "refused: ext2 on the peer disk", refused_direct_io },
+	{ "refused: btrfs on the peer disk and another", refused_btrfs },
 	{ "refused: admin command of the peer disk", refused_admin },
 	{ "refused: fixed buffer of io_uring", refused_fixed },
 	{ "refused: vmsplice()", refused_vmsplice },
 	{ "refused: shared futex", refused_futex },
 	{ "refused: hash by AF_ALG", refused_hash },
 	{ "refused: /dev/fuse", refused_fuse },
+	{ "refused: file over FUSE", refused_fuse_file },
 	{ "refused: file over 9p", refused_9p },
+	{ "refused: TLS, by the receiver", refused_tls },
 	{ "refused: process_vm_readv()", refused_vm_readv },
 	{ "refused: /proc/self/mem", refused_proc_mem },
 	{ "mapping: private", map_private },
@@ -1037,6 +1210,8 @@ static const struct test {
 	{ "mapping: all there is", map_everything },
 	{ "mapping: in pieces, and again", map_again },
 	{ "mapping: does not grow", map_grows },
+	{ "mapping: moved", map_moved },
+	{ "mapping: thrown away", map_throw_away },
 	{ "mapping: protected, and not any more", map_protect },
 	{ "fork() during a read", fork_in_flight },
 	{ "munmap() during a read", unmap_in_flight },
@@ -1084,7 +1259,7 @@ static void all_cases(void)
 		if (!dio_cases_wanted(transfers, ARRAY_SIZE(transfers), NULL))
 			continue;
 		if (dio_running())
-			place_fd = place->fs ? fs_open(place->fs, O_DIRECT) :
+			place_fd = place->fs ? fs_open(place->fs, NULL, O_DIRECT) :
 				   open_disk(place->disk);
 		dio_cases(transfers, ARRAY_SIZE(transfers), NULL);
 		if (dio_running() && place->fs)
