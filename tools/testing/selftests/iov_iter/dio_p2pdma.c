@@ -704,7 +704,7 @@ static const char *refused_fuse_file(unsigned char *mem)
 	return wrong;
 }
 
-/* A record is decrypted into the memory of the receiver, and that is the end of it. */
+/* A record is decrypted into the memory of the receiver.  TLS says -EFAULT for all errors. */
 static const char *refused_tls(unsigned char *mem)
 {
 	struct tls12_crypto_info_aes_gcm_128 keys = {
@@ -733,7 +733,7 @@ static const char *refused_tls(unsigned char *mem)
 	else if (send(from, host, PAGE, 0) != PAGE)
 		wrong = dio_because("send: %s", strerror(errno));
 	else
-		wrong = dio_count(recv(to, mem, PAGE, 0), -EREMOTEIO);
+		wrong = dio_count(recv(to, mem, PAGE, 0), -EFAULT);
 	close(to);
 	close(from);
 	close(listener);
