@@ -82,7 +82,7 @@ clean() {	# FILE...
 }
 # As checkpatch --codespell, in a tenth of the time
 spelling() {
-	(cd "$ROOT" && codespell --builtin clear README.md CONTRIBUTING.md docs Makefile ci "${files[@]}") &&
+	(cd "$ROOT" && codespell --builtin clear README.md CONTRIBUTING.md docs Makefile ci "${places[@]}") &&
 	awk 'FNR == 1 { message = 1 } /^---$/ { message = 0 } message || /^\+/' \
 		"$PATCHES"/*/*.patch "$PATCHES"/cover "$PATCHES"/*/cover | codespell --builtin clear -
 }

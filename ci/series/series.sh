@@ -3,6 +3,7 @@
 # Functions that read patches/6.1/series; ci/lib.sh sources this.  A line at the margin names a topic
 # and what it needs, "nfs: api block".  An indented line is a patch of that topic, in
 # patches/6.1/TOPIC/, "NAME.patch", or "NAME.patch + FILE...": new files that enter with it.
+# "DIRECTORY/" stands for all files there.
 
 # "TOPIC/NAME.patch" or "TOPIC/NAME.patch + FILE...", a line each
 series_lines() {
@@ -11,7 +12,29 @@ series_lines() {
 		NF { $1 = topic "/" $1; print }' "$PATCHES/series"
 }
 series_patches() { series_lines | awk '{ print $1 }'; }
-series_files() { series_lines | awk '{ for (k = 3; k <= NF; k++) print $k }'; }
+series_files() { series_lines | awk '{ for (k = 3; k <= NF; k++) print $k }' | files_of; }
+# files_of: the files that each line read names, itself or by their directory
+files_of() {
+	local f
+	while read -r f; do
+		case $f in
+		*/)	git -C "$ROOT" ls-files --cached --others --exclude-standard "$f" ;;
+		*)	echo "$f" ;;
+		esac
+	done
+}
+# all_series_files: the same of every series
+all_series_files() {
+	local list
+	for list in "$ROOT"/patches/*/series; do
+		PATCHES=${list%/series} series_files
+	done | sort -u
+}
+# file_place FILE: where a new file is kept.  All series share it, unless theirs is in
+# patches/SERIES/files/.
+file_place() {
+	if [ -e "$PATCHES/files/$1" ]; then echo "patches/$SERIES/files/$1"; else echo "$1"; fi
+}
 series_topics() { sed -nE 's/^([a-z0-9]+):.*/\1/p' "$PATCHES/series"; }
 # topic_heading TOPIC: its line in the series file
 topic_heading() { grep -E "^$1:" "$PATCHES/series" || echo "$1:"; }
