@@ -70,6 +70,16 @@ logged() {
 	fi
 }
 
+# fragments NAME...: the configuration of a guest, with what the series has on top
+fragments() {
+	local name
+	for name; do
+		cat "$ROOT/ci/guest/config/$name.config"
+		[ ! -e "$ROOT/ci/guest/config/$SERIES/$name.config" ] ||
+			cat "$ROOT/ci/guest/config/$SERIES/$name.config"
+	done
+}
+
 # space MIB DIR
 space() {
 	local free

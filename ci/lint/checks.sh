@@ -17,7 +17,7 @@ sizes() {
 }
 config_sorted() {
 	awk 'FNR == 1 || /^$/ { last = "" } /^CONFIG_/ { if ($0 < last) { print FILENAME ": " $0 " after " last; bad = 1 } last = $0 }
-		END { exit bad }' "$ROOT"/ci/guest/config/*.config
+		END { exit bad }' "$ROOT"/ci/guest/config/{,*/}*.config
 }
 # "stock" and "mainline" as arguments are in `...`; CONTRIBUTING.md lists the words.
 # shellcheck disable=SC2016
