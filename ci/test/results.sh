@@ -99,7 +99,7 @@ ours() {	# PROGRAM
 	# No direct I/O may come there; a futex in shared memory, vmsplice(), TLS that is
 	# sent and what Ceph reads to the page cache do.
 	stacks=$(grep '^# stack: ' "$LOGS/selftest-$name.tap.log" |
-		grep -vE '<(get_futex_key|__do_sys_vmsplice|sk_msg_zerocopy_from_iter|netfs_begin_read)<' || true)
+		grep -vE '<(get_futex_key|__do_sys_vmsplice|sk_msg_zerocopy_from_iter|netfs_begin_read|ceph_netfs_issue_read)<' || true)
 	[ -z "$stacks" ] || wrong "$name" "references are taken:"$'\n'"$stacks"
 	# one for bios, one for all else
 	pages=$(field "$name" 'pin_user_pages_fast called') bvecs=$(field "$name" 'pin_user_bvecs_fast called')
