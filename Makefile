@@ -62,7 +62,7 @@ bisect: tree
 tree: fetch
 	@ci/series/tree
 
-#: make refresh   write the commits of out/linux back to patches/6.1/ and the new files
+#: make refresh   write the commits of out/linux back to patches/SERIES/ and the new files
 refresh:
 	@ci/series/refresh
 
@@ -86,9 +86,9 @@ fetch:
 clean:
 	rm -rf out
 #:
-#: LINUX=DIR or LINUX=FILE.tar.xz   take another 6.1 tree as the base
+#: LINUX=DIR or LINUX=FILE.tar.xz   take another tree of that version as the base
 #: BASE_VERSION=6.1.x-n             take this version of Debian's source package, tested or not
-#: SERIES=6.1                       the series, if it is not that of the Debian release
+#: SERIES=6.1 or SERIES=6.12        the series, if it is not that of the Debian release
 #: OUT=DIR                          build there instead of in out/
 #: JOBS=N                           compile N files at a time
 #: CCACHE_DIR=DIR                   compile by way of ccache, whose cache is in DIR

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# Functions that read patches/6.1/series; ci/lib.sh sources this.  A line at the margin names a topic
+# Functions that read patches/SERIES/series; ci/lib.sh sources this.  A line at the margin names a topic
 # and what it needs, "nfs: api block".  An indented line is a patch of that topic, in
-# patches/6.1/TOPIC/, "NAME.patch", or "NAME.patch + FILE...": new files that enter with it.
+# patches/SERIES/TOPIC/, "NAME.patch", or "NAME.patch + FILE...": new files that enter with it.
 # "DIRECTORY/" stands for all files there.
 
 # "TOPIC/NAME.patch" or "TOPIC/NAME.patch + FILE...", a line each
