@@ -83,6 +83,12 @@ fragments() {
 	done
 }
 
+# of_targets NAME...: what the table of targets asks for, and these fragments do not
+of_targets() {
+	"$ROOT/ci/guest/targets" config "$TREE/tools/testing/selftests/iov_iter" |
+		sed 's/.*/CONFIG_&=y/' | grep -vxFf <(fragments "$@") || true
+}
+
 # space MIB DIR
 space() {
 	local free
