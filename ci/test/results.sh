@@ -24,13 +24,15 @@ failures() { grep -E '^ +not ok ' "$LOGS/selftest-$1.tap.log" || true; }
 ended() { wait "${booted[$1]}" || wrong "$1" "the guest did not end well"; }
 wrong() { printf 'selftest: %s: %s\n' "$1" "$2" >&2; bad=1; }
 
-# without_switch: skip dio_p2pdma where QEMU lacks a device of its machine
-without_switch() {
-	local i devices
+# without_p2pdma: skip dio_p2pdma where the series lacks its topic, or QEMU its machine
+without_p2pdma() {
+	local i devices why=""
 	devices=$(qemu-system-x86_64 -device help | grep -cE '"(nvme|x3130-upstream|xio3130-downstream)"' || true)
+	[ "$devices" = 3 ] || why="this QEMU has no PCIe switch, or no NVMe disk"
+	series_topics | grep -qx p2pdma || why="this series has no topic p2pdma"
 	for i in "${!programs[@]}"; do
-		if [[ ${programs[i]} == dio_p2pdma* ]] && [ "$devices" != 3 ]; then
-			say "dio_p2pdma is skipped: this QEMU has no PCIe switch, or no NVMe disk"
+		if [[ ${programs[i]} == dio_p2pdma* ]] && [ -n "$why" ]; then
+			say "dio_p2pdma is skipped: $why"
 			skipped=$((skipped + 1))
 			unset "programs[i]"
 		fi
