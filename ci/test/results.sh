@@ -39,6 +39,22 @@ without_p2pdma() {
 	done
 }
 
+# only PROGRAM...: those that have such a result, in $programs, with -k.  The kernel's
+# command line has no blanks, commas or colons to spare.
+only() {
+	local program words pattern
+	pattern=$(tr ' ,:"'"'" '?????' <<<"$ONLY")
+	programs=()
+	"$ROOT/ci/guest/rootfs" ours
+	for program; do
+		IFS=: read -ra words <<<"$program"
+		! "$OUT/rootfs/programs/${words[0]}" "${words[@]:1}" -l -k "$pattern" >/dev/null ||
+			programs+=("$program:-k:$pattern")
+	done
+	[ ${#programs[@]} != 0 ] || die "no result of ${*%%:*} is named like '$ONLY'" \
+		"out/rootfs/programs/dio_fork -l lists those of dio_fork"
+}
+
 # again NAME: how its failures are had again, alone
 again() {
 	failures "$1" | sed -E "s/^ +not ok [0-9]+ //; s/ # .*//; s/'/?/g; s/.*/to repeat it alone: make selftest ONLY='&'/"
