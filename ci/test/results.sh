@@ -24,15 +24,17 @@ failures() { grep -E '^ +not ok ' "$LOGS/selftest-$1.tap.log" || true; }
 ended() { wait "${booted[$1]}" || wrong "$1" "the guest did not end well"; }
 wrong() { printf 'selftest: %s: %s\n' "$1" "$2" >&2; bad=1; }
 
-# without_p2pdma: skip dio_p2pdma where the series lacks its topic, or QEMU its machine
+# without_p2pdma: skip dio_p2pdma where the series lacks its topic, or QEMU its machine.
+# $no_p2pdma says why.
+no_p2pdma=""
 without_p2pdma() {
-	local i devices why=""
+	local i devices
 	devices=$(qemu-system-x86_64 -device help | grep -cE '"(nvme|x3130-upstream|xio3130-downstream)"' || true)
-	[ "$devices" = 3 ] || why="this QEMU has no PCIe switch, or no NVMe disk"
-	series_topics | grep -qx p2pdma || why="this series has no topic p2pdma"
+	[ "$devices" = 3 ] || no_p2pdma="this QEMU has no PCIe switch, or no NVMe disk"
+	series_topics | grep -qx p2pdma || no_p2pdma="this series has no topic p2pdma"
 	for i in "${!programs[@]}"; do
-		if [[ ${programs[i]} == dio_p2pdma* ]] && [ -n "$why" ]; then
-			say "dio_p2pdma is skipped: $why"
+		if [[ ${programs[i]} == dio_p2pdma* ]] && [ -n "$no_p2pdma" ]; then
+			say "dio_p2pdma is skipped: $no_p2pdma"
 			skipped=$((skipped + 1))
 			unset "programs[i]"
 		fi

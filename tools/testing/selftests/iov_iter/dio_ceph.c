@@ -421,6 +421,19 @@ static const char *test_splice_end(unsigned int unused)
 	return dio_remote_splice_end(&remote);
 }
 
+static const char *test_device(unsigned int write)
+{
+	void *mem = dio_map_device(dio_page_size);
+	const char *wrong;
+
+	if (!mem)
+		return dio_skip(DIO_NO_DEVICE_MEMORY);
+	wrong = dio_count(write ? pwrite(small, mem, dio_page_size, 0) :
+			  pread(small, mem, dio_page_size, 0), -EREMOTEIO);
+	munmap(mem, dio_page_size);
+	return wrong;
+}
+
 static const char *test_dirty(unsigned int write)
 {
 	return dio_remote_dirty(&remote, write);
@@ -498,6 +511,8 @@ static const struct dio_case cases[] = {
 	{ "pwrite: pins what is written", .test = test_pins, .i = true },
 	{ "pread: marks dirty what it reads into", .test = test_dirty, .i = false },
 	{ "pwrite: leaves clean what it writes", .test = test_dirty, .i = true },
+	{ "pread: refuses device memory", .test = test_device, .i = false },
+	{ "pwrite: refuses device memory", .test = test_device, .i = true },
 	{ .run = test_fork, .nr = 2 * ARRAY_SIZE(forks) },
 	{ "thread pwrite: the child's stores are not written", .test = test_fork_write,
 	  .i = false },

@@ -42,6 +42,7 @@ enum memory {
 	READ_ONLY,
 	ENDS,			/* the second half is unmapped */
 	CLEAN,			/* by dio_map_clean() */
+	DEVICE,			/* by dio_map_device(), if there is any */
 	NR_MEMORY,
 };
 
@@ -73,6 +74,8 @@ static void buffers_open(void)
 		}
 		munmap(buffers[tag][CLEAN], MAX_IO + dio_page_size);
 		buffers[tag][CLEAN] = dio_map_clean(MAX_IO);
+		munmap(buffers[tag][DEVICE], MAX_IO + dio_page_size);
+		buffers[tag][DEVICE] = dio_map_device(MAX_IO);
 		buffers[tag][UNALIGNED] += 100;
 		munmap(buffers[tag][ENDS] + MAX_IO / 2, MAX_IO / 2 + dio_page_size);
 	}
@@ -461,6 +464,31 @@ static const char *test_killed(unsigned int unused)
 	return wrong;
 }
 
+/*
+ * The driver can't copy from memory of a PCI device.  It asks the server again and again,
+ * until that names other memory.
+ */
+static const char *test_device(unsigned int unused)
+{
+	const char *wrong = NULL;
+	pthread_t thread;
+	ssize_t n = 0;
+
+	if (!getenv("IOV_ITER_DEVICE_MEMORY"))
+		return dio_skip(DIO_NO_DEVICE_MEMORY);
+	shared->memory = DEVICE;
+	if (pthread_create(&thread, NULL, held_read, &n))
+		dio_die("no thread\n");
+	usleep(500 * 1000);
+	if (n)
+		wrong = "the driver has taken the memory";
+	shared->memory = GOOD;
+	pthread_join(thread, NULL);
+	if (!wrong && n != 4096)
+		wrong = dio_because("the read gave %zd", n);
+	return wrong ? wrong : transfer(false, 65536, 0);
+}
+
 static const struct dio_case cases[] = {
 	{ .label = label_data, .test = test_data, .nr = 2 * ARRAY_SIZE(memories) },
 	{ "pread from read-only memory of the server", .test = test_read_only },
@@ -470,6 +498,7 @@ static const struct dio_case cases[] = {
 	{ "pread pins the memory of the server", .test = test_pins, .i = false },
 	{ "pwrite pins the memory of the server", .test = test_pins, .i = true },
 	{ .run = test_dirty },
+	{ "pread from device memory of the server: it is asked again", .test = test_device },
 	{ "pread, the server is killed and started again", .test = test_killed },
 };
 

@@ -735,6 +735,30 @@ static void read_only_file_case(unsigned int lun)
 	result(lun, "read into a read-only file", "is refused", problem);
 }
 
+/* Memory of a PCI device */
+static void device_memory_case(unsigned int i)
+{
+	const char *name = i & 1 ? "write from device memory" : "read into device memory";
+	enum lun lun = i / 2;
+	const char *problem;
+	struct iovec iov;
+	struct command c;
+	char full[128];
+
+	if (lists(lun, name, "is refused", NULL))
+		return;
+	iov = (struct iovec){ dio_map_device(dio_page_size), dio_page_size };
+	if (!iov.iov_base) {
+		snprintf(full, sizeof(full), "%s %s: is refused", lun_names[lun], name);
+		dio_result_skip(full, DIO_NO_DEVICE_MEMORY);
+		return;
+	}
+	c = transfer(lun, i & 1, &iov, 1, POSITION, dio_page_size);
+	problem = run(&c, VIRTIO_SCSI_S_BAD_TARGET, 0);
+	munmap(iov.iov_base, dio_page_size);
+	result(lun, name, "is refused", problem);
+}
+
 /* The same command again and again, each time from memory that is new */
 static const struct failure {
 	const char *name;
@@ -1260,6 +1284,7 @@ static const struct dio_case cases[] = {
 	{ .run = inquiry_case, .nr = LUNS },
 	{ .run = read_only_source_case, .nr = LUNS },
 	{ .run = read_only_file_case, .nr = LUNS },
+	{ .run = device_memory_case, .nr = LUNS * 2 },
 	{ .run = many_case, .nr = LUNS },
 	{ .run = fork_cases, .nr = ARRAY_SIZE(shapes) },
 	{ .run = no_lun_case, .nr = 2 },

@@ -174,6 +174,24 @@ void *dio_map_clean(size_t size)
 	return mem;
 }
 
+void *dio_map_device(size_t size)
+{
+	const char *path = getenv("IOV_ITER_DEVICE_MEMORY");
+	void *mem;
+	int fd;
+
+	if (!path)
+		return NULL;
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		dio_die("%s: %s\n", path, strerror(errno));
+	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (mem == MAP_FAILED)
+		dio_die("mmap of %s: %s\n", path, strerror(errno));
+	close(fd);
+	return mem;
+}
+
 size_t dio_dirty(const void *mem)
 {
 	return (memory_line(mem, "Private_Dirty") + memory_line(mem, "Shared_Dirty")) * 1024;

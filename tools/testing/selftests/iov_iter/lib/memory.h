@@ -45,6 +45,14 @@ bool dio_is_huge(const void *addr);
  * somebody stores to it, or marks it dirty because he wrote to it in another way.
  */
 void *dio_map_clean(size_t size);
+
+/*
+ * Peer-to-peer memory of a PCI device, from the p2pmem/allocate that
+ * IOV_ITER_DEVICE_MEMORY names.  Most users of memory have to refuse it.  NULL if there is
+ * none: DIO_NO_DEVICE_MEMORY says so.
+ */
+void *dio_map_device(size_t size);
+#define DIO_NO_DEVICE_MEMORY	"IOV_ITER_DEVICE_MEMORY names no file"
 /* How many bytes of it are dirty */
 size_t dio_dirty(const void *mem);
 /*
