@@ -31,7 +31,7 @@ without_p2pdma() {
 	local i devices
 	devices=$(qemu-system-x86_64 -device help | grep -cE '"(nvme|x3130-upstream|xio3130-downstream)"' || true)
 	[ "$devices" = 3 ] || no_p2pdma="this QEMU has no PCIe switch, or no NVMe disk"
-	series_topics | grep -qx p2pdma || no_p2pdma="this series has no topic p2pdma"
+	series_topics | grep -x p2pdma >/dev/null || no_p2pdma="this series has no topic p2pdma"
 	for i in "${!programs[@]}"; do
 		if [[ ${programs[i]} == dio_p2pdma* ]] && [ -n "$no_p2pdma" ]; then
 			say "dio_p2pdma is skipped: $no_p2pdma"
