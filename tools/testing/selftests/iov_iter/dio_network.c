@@ -450,6 +450,9 @@ static const char *test_killed(struct dio_target *t, unsigned int way)
 
 	if (way >= KILLED_WRITE && !t->server->commits && !pauses)
 		return dio_skip("this server can't be held");
+	if ((way == KILLED_SPLICE_OUT || way == KILLED_SPLICE_IN) && !t->server->commits &&
+	    dio_by_netfs())
+		return dio_skip("splice() lends its pages to netfs, and waits for them");
 	others = dio_map(OTHERS_SIZE, dio_page_size, false);
 	/* Pages are freed to the CPU, whose next allocations get them first. */
 	sched_getaffinity(0, sizeof(all), &all);
@@ -681,6 +684,8 @@ static const char *test_portions(struct dio_target *t, unsigned int unused)
 
 	if (t->server->commits)
 		return dio_skip("it asks for all of it at once");
+	if (dio_by_netfs())
+		return dio_skip("netfs pins a request as a whole");
 	if (!t->server->pause)
 		return dio_skip("this server can't be held");
 	strcpy(path, t->server_path);

@@ -76,6 +76,11 @@ void dio_modprobe(const char *module)
 	dio_run(modprobe);
 }
 
+bool dio_by_netfs(void)
+{
+	return !access("/proc/fs/netfs", F_OK);
+}
+
 bool dio_port_answers(unsigned short port)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };

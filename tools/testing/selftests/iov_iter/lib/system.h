@@ -19,6 +19,12 @@ int dio_run(const char * const argv[]);
 /* Load a module of the kernel, if it is one. */
 void dio_modprobe(const char *module);
 
+/*
+ * Does the direct I/O of SMB and 9p go through netfs of the kernel?  It does since 6.9: a
+ * request is pinned as a whole, and one that fails in part returns its error.
+ */
+bool dio_by_netfs(void);
+
 /* Does somebody listen on this TCP port of 127.0.0.1? */
 bool dio_port_answers(unsigned short port);
 
