@@ -1306,7 +1306,8 @@ static void victim_revive(struct victim *v)
  */
 static bool victim_takes(const char *name, enum operation op)
 {
-	static const char * const read_only[] = { "zonefs", "nilfs2", "btrfs" };
+	static const char * const read_only[] = { "zonefs", "nilfs2", "btrfs",
+						   "btrfs-nodatasum" };
 	unsigned int i;
 
 	if (passes_through(op))

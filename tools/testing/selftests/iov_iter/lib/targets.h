@@ -18,6 +18,11 @@ DIO_ROW("btrfs",
 	.config = "BTRFS_FS", .modules = "btrfs", .package = "btrfs-progs", .fs = "btrfs",
 	.mkfs = "mkfs.btrfs -q -f -m single -d single @", .block = 4096, .copies_from = true,
 	.copies_to = true)
+/* With checksums, btrfs of 6.12 writes through the page cache. */
+DIO_ROW("btrfs-nodatasum",
+	.config = "BTRFS_FS", .modules = "btrfs", .package = "btrfs-progs", .fs = "btrfs",
+	.mkfs = "mkfs.btrfs -q -f -m single -d single @", .options = "nodatasum",
+	.block = 4096, .copies_from = true, .copies_to = true)
 /* One node of the cluster that it is for */
 DIO_ROW("gfs2",
 	.config = "GFS2_FS", .modules = "gfs2", .package = "gfs2-utils", .fs = "gfs2",
