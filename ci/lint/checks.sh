@@ -33,7 +33,7 @@ shell() {
 }
 judges() {
 	local stamp
-	stamp=$(cat "$ROOT"/ci/lib.sh "$ROOT"/ci/test/{judges,dmesg-scan,results.sh} "$ROOT"/ci/suites/{results,judges.sh} "$ROOT"/ci/test/logs/* | sha256sum)
+	stamp=$(cat "$ROOT"/ci/lib.sh "$ROOT"/ci/test/{judges,dmesg-scan,results.sh} "$ROOT"/ci/suites/{results,judges.sh} "$ROOT"/ci/package/{abi-table,judges.sh} "$ROOT"/ci/test/logs/* | sha256sum)
 	[ -e "$known/${stamp%% *}" ] || { "$ROOT/ci/test/judges" && touch "$known/${stamp%% *}"; }
 }
 # Read only files that did not pass before.  checkpatch takes a second to start, so it
