@@ -2,9 +2,10 @@
 # "make help" lists the targets.  Each of them is a script in ci/.
 
 export LINUX BASE_VERSION OUT JOBS VS SERIES FORCE TOPIC JUNIT FLAVOUR CONFIG TOPICS DEBUG_INFO ONLY
+export LTP XFSTESTS BLKTESTS LIBURING TESTS FULL LIMIT BASE KERNEL
 
 .PHONY: help demo check check-full lint kunit selftest bench results series topic check-topics bisect
-.PHONY: tree refresh kernel fetch bases deb clean
+.PHONY: tree refresh kernel fetch bases deb abi suites clean
 .NOTPARALLEL:
 
 help:
@@ -74,6 +75,14 @@ kernel: tree
 deb: tree
 	@ci/deps deb && ci/package/deb
 
+#: make abi       compare what the base and ours offer to modules, in docs/abi.md; FLAVOUR=, CONFIG=FILE|matrix
+abi: tree
+	@ci/deps abi && ci/package/abi
+
+#: make suites    run the direct I/O tests of others: LTP=DIR XFSTESTS=DIR BLKTESTS=DIR LIBURING=DIR, built
+suites: tree
+	@ci/deps suites && ci/test/suites
+
 #: make bases     apply the series to each version that apt offers, and compile it there: hours
 bases: fetch
 	@ci/deps check && ci/series/bases offered
@@ -94,4 +103,7 @@ clean:
 #: CCACHE_DIR=DIR                   compile by way of ccache, whose cache is in DIR
 #: ONLY=PATTERN                     of selftest and kunit, run only what has such a name
 #: JUNIT=FILE                       make check also writes its results as JUnit XML
+#: TESTS=PATTERN                    of suites, run only SUITE/TEST that match, as 'ltp/dma*'
+#: FULL=1 LIMIT=SECONDS             of suites, also xfstests' group quick; how long a test may take
+#: BASE=stock KERNEL=bzImage        of suites, Debian's image as the base; another kernel of ours
 #: KCC=clang                        compile the kernels by another compiler than gcc
