@@ -48,3 +48,14 @@ lost "a guest that began no test" "0" ENDED "# kernel: 6.1\n"
 lost "a result of another test" "refuse:while ltp dio/dio02 ran" ENDED "${two}ltp dio/dio01 pass 7\n"
 lost "a test that began in another" "refuse:began before" ENDED "$two# start ltp dio/dio01\n"
 lost "a test that nobody asked for" "refuse:nobody asked" ENDED "# start ltp dio/dio09\n"
+
+# Which tests are left to run
+left() {	# NAME MUST-SAY RESULT...
+	printf '%s\n' "ltp dio/dio01" "ltp dio/dio02" >"$tmp/list"
+	printf '%s\n' "${@:3}" >"$tmp/results"
+	"$ROOT/ci/suites/results" left "$tmp/list" "$tmp/results" 60 2>&1 | paste -sd '|' | sed 's/.*/[&]/' >"$tmp/said"
+	told accept "$1" 0 "$tmp/said" "$2"
+}
+left "a test without a result" "[ltp dio/dio02]" "ltp dio/dio01 fail 3"
+left "a test that had less time" "[ltp dio/dio01]" "ltp dio/dio01 timeout 30" "ltp dio/dio02 panic -"
+left "nothing" "[]" "ltp dio/dio01 timeout 60" "ltp dio/dio02 hang -"
