@@ -51,7 +51,7 @@ static inline void note(struct page *page, int before)
 	if (!left)
 		strscpy(result, "right", sizeof(result));
 	else
-		snprintf(result, sizeof(result), "%d references are left%s", left,
+		snprintf(result, sizeof(result), "references left: %d%s", left,
 			 page_maybe_dma_pinned(page) ? ", and the page looks pinned" : "");
 }
 
