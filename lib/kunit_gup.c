@@ -117,7 +117,8 @@ static void gup_test_exit(struct kunit *test)
 {
 	struct mm_struct *mm = test->priv;
 
-	if (!mm)
+	/* The thread of the test may have ended by now, and has left its mm then. */
+	if (!mm || current->mm != mm)
 		return;
 	kthread_unuse_mm(mm);
 	mmput(mm);

@@ -595,7 +595,8 @@ static void p2pdma_test_exit(struct kunit *test)
 
 	if (!t)
 		return;
-	if (t->mm) {
+	/* A thread that was aborted by an assertion has left its mm already. */
+	if (t->mm && current->mm == t->mm) {
 		kthread_unuse_mm(t->mm);
 		mmput(t->mm);
 	}
