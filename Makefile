@@ -5,7 +5,7 @@ export LINUX BASE_VERSION OUT JOBS VS SERIES FORCE TOPIC JUNIT FLAVOUR CONFIG TO
 export LTP XFSTESTS BLKTESTS LIBURING TESTS FULL LIMIT BASE KERNEL
 
 .PHONY: help demo check check-full lint kunit selftest bench results series topic check-topics bisect
-.PHONY: tree refresh kernel fetch bases deb abi suites clean
+.PHONY: tree refresh kernel fetch bases deb trial abi suites clean
 .NOTPARALLEL:
 
 help:
@@ -74,6 +74,10 @@ kernel: tree
 #: make deb       build Debian packages; FLAVOUR=amd64|cloud-amd64, CONFIG=FILE, TOPICS="fixes nfs"
 deb: tree
 	@ci/deps deb && ci/package/deb
+
+#: make trial     install these packages into a Debian, boot it, and run MariaDB, fio and DKMS modules there; FLAVOUR=
+trial: tree
+	@ci/deps trial && ci/package/trial
 
 #: make abi       compare what the base and ours offer to modules, in docs/abi.md; FLAVOUR=, CONFIG=FILE|matrix
 abi: tree
