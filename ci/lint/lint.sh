@@ -35,9 +35,4 @@ objects() {
 	esac | sed -n 's/^\(lib\|mm\|block\|fs\|crypto\|net\|drivers\|kernel\)\(.*\)\.c$/\1\2.o/p'
 	printf '%s\n' block/fops.o fs/zonefs/file.o fs/splice.o fs/xfs/xfs_bio_io.o
 }
-# including HEADER BUILD-DIR: the objects there that include it
-including() {
-	(cd "$2" && grep -rlE --include='.*.o.cmd' "[ /]$1( |$)" . |
-		sed -E 's,^\./(.*/)?\.([^/]*)\.o\.cmd$,\1\2.o,') || true
-}
 warnings() { sed -n -E 's/^(.*\/linux\/)?((lib|mm|block|fs|crypto|net|drivers|kernel|include)\/[^:]*):[0-9]+:([0-9]+:)? *(warning|error): /\2: /p' "$1" | sort; }
