@@ -16,12 +16,12 @@ if [ -z "${OUT:-}" ]; then
 	[ "$SERIES" = 6.1 ] || OUT=$OUT/$SERIES
 fi
 TREE=$OUT/linux			# the base with the series on top
-PROGRAMS=${PROGRAMS:-$TREE}	# the tree whose selftests are built and run
+SELFTEST_TREE=${SELFTEST_TREE:-$TREE}	# the tree whose selftests are built and run
 LOGS=$OUT/log
 # The columns of the tables of results: of the logs stock, mainline, ours and debug
 COLUMNS_OF_TABLES="Debian's 6.1|Debian's 6.12|ours|ours, debug"
 [ "$SERIES" = 6.1 ] || COLUMNS_OF_TABLES="Debian's $SERIES||ours, $SERIES|ours, $SERIES, debug"
-export ROOT SERIES PATCHES OUT TREE PROGRAMS LOGS COLUMNS_OF_TABLES
+export ROOT SERIES PATCHES OUT TREE SELFTEST_TREE LOGS COLUMNS_OF_TABLES
 mkdir -p "$LOGS"
 
 export LC_ALL=C TZ=UTC

@@ -72,7 +72,7 @@ never_ran() {
 		results=$(grep -hE "^ +(not )?ok [0-9]+ $target " "${taps[@]}" 2>/dev/null) || continue
 		grep -qv '# SKIP ' <<<"$results" ||
 			wrong "$target" "a target that never ran: $(sed -n '1s/.*# SKIP //p' <<<"$results")"
-	done < <("$ROOT/ci/guest/targets" name "$PROGRAMS/tools/testing/selftests/iov_iter")
+	done < <("$ROOT/ci/guest/targets" name "$SELFTEST_TREE/tools/testing/selftests/iov_iter")
 }
 
 stock() {	# stock|mainline PROGRAM
