@@ -5,13 +5,17 @@
  * Under QEMU with -icount shift=0,sleep=off and one CPU that is the number of
  * instructions, the same on every run.
  *
- *	dio_bench [-q] [NAME]	NAME is printed in each line; -q: only pread and pwrite
+ *	dio_bench [-q] [-c] [NAME]
+ *
+ * NAME is printed in each line.  -q: only pread and pwrite.  -c: nothing is timed, but four
+ * calls of each cell are marked for ci/bench/cost.c, which counts what they cost.
  *
  * "fresh" is memory that was never touched: most of what a read into it takes is to
- * have it faulted in.
+ * have it faulted in.  "shared" is memory that a child has, too, since a fork().
  *
- * Each line is: cell NAME HOW BUFFER BYTES DIRECTION NANOSECONDS.  As init of a
- * guest it mounts what it needs, writes to the second serial port and reboots.
+ * Each line is: cell NAME HOW BUFFER BYTES DIRECTION NANOSECONDS; with -c, the I/Os of a
+ * call come last.  As init of a guest it mounts what it needs, writes to the second serial
+ * port and reboots.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +29,7 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,7 +47,10 @@ static const char *name = "-";
 static int fd;
 static char *buffer;
 static io_context_t aio;
-static struct io_uring ring;
+/* With its file and buffer registered; and one that is polled, too */
+static struct io_uring ring, registered, polled;
+static bool polls;
+static bool marking;
 
 /*
  * What to call how: one call moves @segments * @bytes, or QUEUE_DEPTH times
@@ -53,6 +61,8 @@ struct how {
 	void (*run)(const struct how *how, size_t bytes, bool write);
 	unsigned int segments;
 	unsigned int ios;
+	struct io_uring *ring;
+	bool fixed;	/* the registered buffer */
 };
 
 static void die(const char *what)
@@ -120,31 +130,45 @@ static void run_aio(const struct how *how, size_t bytes, bool write)
 static void run_uring(const struct how *how, size_t bytes, bool write)
 {
 	struct io_uring_cqe *cqe;
-	int k;
+	unsigned int k;
 
-	for (k = 0; k < QUEUE_DEPTH; k++) {
-		struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
+	for (k = 0; k < how->ios; k++) {
+		struct io_uring_sqe *sqe = io_uring_get_sqe(how->ring);
+		int file = how->ring == &ring ? fd : 0;
+		char *to = buffer + k * bytes;
 
-		if (write)
-			io_uring_prep_write(sqe, fd, buffer + k * bytes, bytes, 0);
+		if (how->fixed && write)
+			io_uring_prep_write_fixed(sqe, file, to, bytes, 0, 0);
+		else if (how->fixed)
+			io_uring_prep_read_fixed(sqe, file, to, bytes, 0, 0);
+		else if (write)
+			io_uring_prep_write(sqe, file, to, bytes, 0);
 		else
-			io_uring_prep_read(sqe, fd, buffer + k * bytes, bytes, 0);
+			io_uring_prep_read(sqe, file, to, bytes, 0);
+		if (how->ring != &ring)
+			sqe->flags |= IOSQE_FIXED_FILE;
 	}
-	check(io_uring_submit_and_wait(&ring, QUEUE_DEPTH), QUEUE_DEPTH, "io_uring_submit");
-	for (k = 0; k < QUEUE_DEPTH; k++) {
-		check(io_uring_wait_cqe(&ring, &cqe), 0, "io_uring_wait_cqe");
+	check(io_uring_submit_and_wait(how->ring, how->ios), how->ios, "io_uring_submit");
+	for (k = 0; k < how->ios; k++) {
+		check(io_uring_wait_cqe(how->ring, &cqe), 0, "io_uring_wait_cqe");
 		check(cqe->res, bytes, how->name);
-		io_uring_cqe_seen(&ring, cqe);
+		io_uring_cqe_seen(how->ring, cqe);
 	}
 }
 
 static const struct how plain = { "plain", run_plain, 1, 1 };
 static const struct how fresh = { "fresh", run_plain, 1, 1 };
+static const struct how shared = { "shared", run_plain, 1, 1 };
 static const struct how others[] = {
 	{ "vector8",	run_vector,	8,	1 },
 	{ "vector64",	run_vector,	64,	1 },
 	{ "aio32",	run_aio,	1,	QUEUE_DEPTH },
-	{ "uring32",	run_uring,	1,	QUEUE_DEPTH },
+	{ "uring32",	run_uring,	1,	QUEUE_DEPTH,	&ring },
+	{ "reg1",	run_uring,	1,	1,		&registered },
+	{ "reg32",	run_uring,	1,	QUEUE_DEPTH,	&registered },
+	{ "fixed1",	run_uring,	1,	1,		&registered,	true },
+	{ "fixed32",	run_uring,	1,	QUEUE_DEPTH,	&registered,	true },
+	{ "poll1",	run_uring,	1,	1,		&polled },
 };
 
 static unsigned long long now(void)
@@ -163,6 +187,18 @@ static void print_cell(const struct how *how, const char *kind, size_t bytes, bo
 	fflush(stdout);
 }
 
+/* For the plugin that counts: these instructions do nothing. */
+static void marked(const struct how *how, size_t bytes, bool write)
+{
+#ifdef __x86_64__
+	asm volatile("xchg %%bx, %%bx" : : : "memory");
+	how->run(how, bytes, write);
+	asm volatile("xchg %%cx, %%cx" : : : "memory");
+#else
+	how->run(how, bytes, write);
+#endif
+}
+
 static void measure(const struct how *how, const char *kind, size_t bytes, bool write)
 {
 	unsigned long calls = bytes >= (256 << 10) ? 50 : 200, k;
@@ -171,6 +207,10 @@ static void measure(const struct how *how, const char *kind, size_t bytes, bool 
 
 	for (k = 0; k < 10; k++)
 		how->run(how, bytes, write);
+	for (k = 0; marking && k < 4; k++)
+		marked(how, bytes, write);
+	if (marking)
+		return print_cell(how, kind, bytes, write, how->ios);
 	for (round = 0; round < 3; round++) {
 		start = now();
 		for (k = 0; k < calls; k++)
@@ -192,21 +232,60 @@ static void measure_fresh(const char *kind, size_t bytes)
 		if (madvise(buffer, FRESH_SIZE, MADV_DONTNEED))
 			die("MADV_DONTNEED");
 		start = now();
-		fresh.run(&fresh, bytes, false);
+		if (marking)
+			marked(&fresh, bytes, false);
+		else
+			fresh.run(&fresh, bytes, false);
 		took = now() - start;
 		if (call && took < best)
 			best = took;
 	}
-	print_cell(&fresh, kind, bytes, false, best);
+	print_cell(&fresh, kind, bytes, false, marking ? 1 : best);
 }
 
-/* Private anonymous memory, aligned to its size */
+/* One write at a time, the buffer shared with a child anew before each of them */
+static void measure_shared(const char *kind, size_t bytes)
+{
+	unsigned long long best = ~0ULL, start, took;
+	int call, go[2];
+	char byte;
+	pid_t pid;
+
+	for (call = 0; call < 4; call++) {
+		if (pipe(go))
+			die("pipe");
+		pid = fork();
+		if (pid < 0)
+			die("fork");
+		if (!pid) {
+			close(go[1]);
+			_exit(read(go[0], &byte, 1) != 0);
+		}
+		close(go[0]);
+		start = now();
+		if (marking)
+			marked(&shared, bytes, true);
+		else
+			shared.run(&shared, bytes, true);
+		took = now() - start;
+		if (call && took < best)
+			best = took;
+		close(go[1]);
+		if (waitpid(pid, NULL, 0) != pid)
+			die("waitpid");
+		memset(buffer, 0x5a, bytes);
+	}
+	print_cell(&shared, kind, bytes, true, marking ? 1 : best);
+}
+
+/* Anonymous memory, private but for shmem, aligned to its size */
 static char *map_buffer(const char *kind, size_t size)
 {
 	bool hugetlb = !strcmp(kind, "hugetlb");
 	char *p;
 
-	p = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
+	p = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS |
+		 (strcmp(kind, "shmem") ? MAP_PRIVATE : MAP_SHARED) |
 		 (hugetlb ? MAP_HUGETLB | MAP_NORESERVE : 0), -1, 0);
 	if (p == MAP_FAILED)
 		die("mmap");
@@ -214,6 +293,44 @@ static char *map_buffer(const char *kind, size_t size)
 	if (!hugetlb && madvise(p, size, strcmp(kind, "thp") ? MADV_NOHUGEPAGE : MADV_HUGEPAGE))
 		die("madvise");
 	return p;
+}
+
+/* Have @registered know the buffer, in place of the one before */
+static void register_buffer(void)
+{
+	struct iovec iov = { buffer, BUFFER_SIZE };
+	static bool had;
+
+	if (had)
+		check(io_uring_unregister_buffers(&registered), 0, "io_uring_unregister_buffers");
+	check(io_uring_register_buffers(&registered, &iov, 1), 0, "io_uring_register_buffers");
+	had = true;
+}
+
+static void set_up_rings(void)
+{
+	/* What bio-based null_blk is given by io_uring goes through workers. */
+	unsigned int one_worker[2] = { 1, 1 };
+	struct io_uring_cqe *cqe;
+	struct io_uring_sqe *sqe;
+	static char block[4096] __attribute__((aligned(4096)));
+
+	check(io_uring_queue_init(QUEUE_DEPTH, &ring, 0), 0, "io_uring_queue_init");
+	check(io_uring_queue_init(QUEUE_DEPTH, &registered, 0), 0, "io_uring_queue_init");
+	check(io_uring_queue_init(QUEUE_DEPTH, &polled, IORING_SETUP_IOPOLL), 0,
+	      "io_uring_queue_init");
+	check(io_uring_register_iowq_max_workers(&ring, one_worker), 0, "io-wq");
+	check(io_uring_register_files(&registered, &fd, 1), 0, "io_uring_register_files");
+	check(io_uring_register_files(&polled, &fd, 1), 0, "io_uring_register_files");
+	sqe = io_uring_get_sqe(&polled);
+	io_uring_prep_read(sqe, 0, block, sizeof(block), 0);
+	sqe->flags |= IOSQE_FIXED_FILE;
+	check(io_uring_submit_and_wait(&polled, 1), 1, "io_uring_submit");
+	check(io_uring_wait_cqe(&polled, &cqe), 0, "io_uring_wait_cqe");
+	polls = cqe->res == sizeof(block);
+	if (!polls && cqe->res != -EOPNOTSUPP)
+		check(cqe->res, sizeof(block), "a polled read");
+	io_uring_cqe_seen(&polled, cqe);
 }
 
 static void set_up_guest(void)
@@ -233,16 +350,19 @@ static void set_up_guest(void)
 
 int main(int argc, char **argv)
 {
-	static const char * const kinds[] = { "4k", "thp", "hugetlb" };
-	static const size_t sizes[] = { 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20 };
-	/* What bio-based null_blk is given by io_uring goes through workers. */
-	unsigned int one_worker[2] = { 1, 1 };
+	static const char * const kinds[] = { "4k", "thp", "hugetlb", "shmem" };
+	static const size_t sizes[] = {
+		512, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20
+	};
 	bool quick = false, init = getpid() == 1;
+	char *buffers[ARRAY_SIZE(kinds)];
 	unsigned int k, s, w, h;
 
 	for (k = 1; k < (unsigned int)argc; k++) {
 		if (!strcmp(argv[k], "-q"))
 			quick = true;
+		else if (!strcmp(argv[k], "-c"))
+			marking = true;
 		else
 			name = argv[k];
 	}
@@ -253,25 +373,37 @@ int main(int argc, char **argv)
 		printf("1..0 # SKIP %s: %s\n", DEVICE, strerror(errno));
 		return KSFT_SKIP;
 	}
-	if (io_setup(QUEUE_DEPTH, &aio) || io_uring_queue_init(QUEUE_DEPTH, &ring, 0) ||
-	    io_uring_register_iowq_max_workers(&ring, one_worker))
-		die("no queue");
+	check(io_setup(QUEUE_DEPTH, &aio), 0, "io_setup");
 
 	for (k = 0; k < ARRAY_SIZE(kinds); k++) {
-		buffer = map_buffer(kinds[k], BUFFER_SIZE);
+		buffer = buffers[k] = map_buffer(kinds[k], BUFFER_SIZE);
 		memset(buffer, 0x5a, BUFFER_SIZE);
 		for (s = 0; s < ARRAY_SIZE(sizes); s++)
 			for (w = 0; w < 2; w++)
 				measure(&plain, kinds[k], sizes[s], w);
-		for (h = 0; !quick && h < ARRAY_SIZE(others); h++)
-			for (w = 0; w < 2; w++)
+	}
+	/* Then, as each pread() takes a reference of its file once io_uring has a worker. */
+	if (!quick)
+		set_up_rings();
+	for (k = 0; !quick && k < ARRAY_SIZE(kinds); k++) {
+		buffer = buffers[k];
+		register_buffer();
+		for (h = 0; h < ARRAY_SIZE(others); h++)
+			for (w = 0; w < 2 && (polls || others[h].ring != &polled); w++)
 				measure(&others[h], kinds[k], SEGMENT, w);
 	}
 	/* Last, as what they allocate and free is another layout of memory. */
-	for (k = 0; k < ARRAY_SIZE(kinds); k++) {
+	for (k = 0; k < 3; k++) {
 		buffer = map_buffer(kinds[k], FRESH_SIZE);
 		measure_fresh(kinds[k], 1 << 20);
 		measure_fresh(kinds[k], FRESH_SIZE);
+	}
+	if (!quick) {
+		buffer = map_buffer("4k", BUFFER_SIZE);
+		memset(buffer, 0x5a, BUFFER_SIZE);
+		measure_shared("4k", 4 << 10);
+		measure_shared("4k", 64 << 10);
+		measure_shared("4k", 1 << 20);
 	}
 	if (!init)
 		return 0;
