@@ -313,7 +313,6 @@ static void set_up_rings(void)
 	unsigned int one_worker[2] = { 1, 1 };
 	struct io_uring_cqe *cqe;
 	struct io_uring_sqe *sqe;
-	static char block[4096] __attribute__((aligned(4096)));
 
 	check(io_uring_queue_init(QUEUE_DEPTH, &ring, 0), 0, "io_uring_queue_init");
 	check(io_uring_queue_init(QUEUE_DEPTH, &registered, 0), 0, "io_uring_queue_init");
@@ -323,13 +322,13 @@ static void set_up_rings(void)
 	check(io_uring_register_files(&registered, &fd, 1), 0, "io_uring_register_files");
 	check(io_uring_register_files(&polled, &fd, 1), 0, "io_uring_register_files");
 	sqe = io_uring_get_sqe(&polled);
-	io_uring_prep_read(sqe, 0, block, sizeof(block), 0);
+	io_uring_prep_read(sqe, 0, buffer, SEGMENT, 0);
 	sqe->flags |= IOSQE_FIXED_FILE;
 	check(io_uring_submit_and_wait(&polled, 1), 1, "io_uring_submit");
 	check(io_uring_wait_cqe(&polled, &cqe), 0, "io_uring_wait_cqe");
-	polls = cqe->res == sizeof(block);
+	polls = cqe->res == SEGMENT;
 	if (!polls && cqe->res != -EOPNOTSUPP)
-		check(cqe->res, sizeof(block), "a polled read");
+		check(cqe->res, SEGMENT, "a polled read");
 	io_uring_cqe_seen(&polled, cqe);
 }
 
@@ -376,7 +375,8 @@ int main(int argc, char **argv)
 	check(io_setup(QUEUE_DEPTH, &aio), 0, "io_setup");
 
 	for (k = 0; k < ARRAY_SIZE(kinds); k++) {
-		buffer = buffers[k] = map_buffer(kinds[k], BUFFER_SIZE);
+		buffers[k] = map_buffer(kinds[k], BUFFER_SIZE);
+		buffer = buffers[k];
 		memset(buffer, 0x5a, BUFFER_SIZE);
 		for (s = 0; s < ARRAY_SIZE(sizes); s++)
 			for (w = 0; w < 2; w++)
