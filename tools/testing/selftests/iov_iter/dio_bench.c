@@ -199,6 +199,18 @@ static void marked(const struct how *how, size_t bytes, bool write)
 #endif
 }
 
+/* One call alone, marked or not: how long it took */
+static unsigned long long timed(const struct how *how, size_t bytes, bool write)
+{
+	unsigned long long start = now();
+
+	if (marking)
+		marked(how, bytes, write);
+	else
+		how->run(how, bytes, write);
+	return now() - start;
+}
+
 static void measure(const struct how *how, const char *kind, size_t bytes, bool write)
 {
 	unsigned long calls = bytes >= (256 << 10) ? 50 : 200, k;
@@ -225,18 +237,13 @@ static void measure(const struct how *how, const char *kind, size_t bytes, bool 
 /* One call at a time, the buffer made anew before each of them */
 static void measure_fresh(const char *kind, size_t bytes)
 {
-	unsigned long long best = ~0ULL, start, took;
+	unsigned long long best = ~0ULL, took;
 	int call;
 
 	for (call = 0; call < 4; call++) {
 		if (madvise(buffer, FRESH_SIZE, MADV_DONTNEED))
 			die("MADV_DONTNEED");
-		start = now();
-		if (marking)
-			marked(&fresh, bytes, false);
-		else
-			fresh.run(&fresh, bytes, false);
-		took = now() - start;
+		took = timed(&fresh, bytes, false);
 		if (call && took < best)
 			best = took;
 	}
@@ -246,7 +253,7 @@ static void measure_fresh(const char *kind, size_t bytes)
 /* One write at a time, the buffer shared with a child anew before each of them */
 static void measure_shared(const char *kind, size_t bytes)
 {
-	unsigned long long best = ~0ULL, start, took;
+	unsigned long long best = ~0ULL, took;
 	int call, go[2];
 	char byte;
 	pid_t pid;
@@ -262,12 +269,7 @@ static void measure_shared(const char *kind, size_t bytes)
 			_exit(read(go[0], &byte, 1) != 0);
 		}
 		close(go[0]);
-		start = now();
-		if (marking)
-			marked(&shared, bytes, true);
-		else
-			shared.run(&shared, bytes, true);
-		took = now() - start;
+		took = timed(&shared, bytes, true);
 		if (call && took < best)
 			best = took;
 		close(go[1]);
