@@ -35,4 +35,38 @@ objects() {
 	esac | sed -n 's/^\(lib\|mm\|block\|fs\|crypto\|net\|drivers\|kernel\)\(.*\)\.c$/\1\2.o/p'
 	printf '%s\n' block/fops.o fs/zonefs/file.o fs/splice.o fs/xfs/xfs_bio_io.o
 }
-warnings() { sed -n -E 's/^(.*\/linux\/)?((lib|mm|block|fs|crypto|net|drivers|kernel|include)\/[^:]*):[0-9]+:([0-9]+:)? *(warning|error): /\2: /p' "$1" | sort; }
+# passing COMMIT BUILD-DIR: the file that is there if this tree has passed, with the
+# configuration and the base of today; no compiler reads the documents and the selftests
+passing() {
+	local key
+	key=$({ g ls-tree "$1" | awk '$4 !~ /^(Documentation|MAINTAINERS|tools)$/'
+		cat "$TREE/.git/source" "$2/fragment"; } | sha256sum)
+	echo "$OUT/lint/passed/objects-$(basename "$2")-${key%% *}"
+}
+# of_base BUILD-DIR: the file that names the objects which were compiled at the base, with
+# the configuration and the base of today; its .log has their warnings, as of_objects
+of_base() {
+	local key
+	key=$({ cat "$TREE/.git/source" "$1/fragment"; echo "${sparse[*]}"; } | sha256sum)
+	echo "$OUT/lint/base-$(basename "$1")-${key%% *}"
+}
+# of_objects LOG: its warnings without the numbers of lines, each behind the object that make
+# had begun to compile
+of_objects() {
+	awk '$1 == "CC" { object = $NF } { print object "\t" $0 }' "$1" | sed -n -E \
+		's/^([^\t]*\t)(.*\/linux\/)?((lib|mm|block|fs|crypto|net|drivers|kernel|include)\/[^:]*):[0-9]+:([0-9]+:)? *(warning|error): /\1\3: /p'
+}
+# among OBJECT...: of such lines, those of these objects, sorted
+among() { awk -F'\t' 'NR == FNR { some[$1]; next } $1 in some' <(printf '%s\n' "$@") - | sort; }
+# unknown LOG BUILD-DIR: the objects with other warnings than those of the base that are known
+unknown() {
+	comm -23 <(of_objects "$1" | sort) <(sed -n "s/^${2##*/}\t//p" "$list" 2>/dev/null) |
+		cut -f 1 | sort -u
+}
+# in_base: of such objects, those whose sources the base has
+in_base() {
+	local f
+	while read -r f; do
+		! grep -qxF "${f%.o}.c" "$TREE/.git/base-files" || echo "$f"
+	done
+}
