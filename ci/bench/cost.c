@@ -8,6 +8,10 @@
  *
  *	call N instructions I locked L loads R stores W lines D l1 M l2 M
  *
+ * With pcs=FILE, each address at which instructions were executed is a line of that file:
+ *
+ *	pc N ADDRESS TIMES
+ *
  * The model has an L1 of 32 KiB with 8 ways and an L2 of 1 MiB with 16 ways, lines of 64
  * bytes, physical addresses, and the least recently used line leaves.  It sees data
  * only, and keeps its state between calls.
@@ -43,6 +47,7 @@ size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t idx);
 const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
 size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
+uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
 void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, insn_exec cb,
 					    int flags, void *data);
 void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *insn, int op,
@@ -64,6 +69,7 @@ EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info
 #define MAX_WAYS	16
 #define MAX_SETS	1024
 #define SEEN_SIZE	(1UL << 20)	/* more lines than a call touches */
+#define PCS		(1UL << 16)	/* more addresses than a call executes */
 
 struct cache {
 	unsigned int sets, ways;
@@ -74,8 +80,9 @@ struct cache {
 static struct cache l1 = { .sets = 64, .ways = 8 }, l2 = { .sets = 1024, .ways = 16 };
 static uint64_t seen[SEEN_SIZE], seen_in[SEEN_SIZE];	/* a line, and in which call */
 static uint64_t instructions, begin, locked, loads, stores, lines, calls;
+static uint64_t pc[PCS], times[PCS];	/* an address, and how often in this call */
 static bool counting;
-static FILE *out;
+static FILE *out, *pcs;
 
 static bool hit(struct cache *cache, uint64_t line)
 {
@@ -133,6 +140,29 @@ static void count_locked(unsigned int cpu, void *data)
 	locked += counting;
 }
 
+static void count_pc(unsigned int cpu, void *data)
+{
+	uint64_t vaddr = (uintptr_t)data, at = vaddr * 0x9e3779b97f4a7c15u >> 48, tries;
+
+	for (tries = 0; counting && tries < PCS; tries++, at = (at + 1) % PCS) {
+		if (times[at] && pc[at] != vaddr)
+			continue;
+		pc[at] = vaddr;
+		times[at]++;
+		return;
+	}
+}
+
+static void print_pcs(void)
+{
+	uint64_t at;
+
+	for (at = 0; at < PCS; at++)
+		if (times[at])
+			fprintf(pcs, "pc %" PRIu64 " %" PRIx64 " %" PRIu64 "\n", calls, pc[at], times[at]);
+	memset(times, 0, sizeof(times));
+}
+
 static void call_begins(unsigned int cpu, void *data)
 {
 	locked = loads = stores = lines = 0;
@@ -152,6 +182,8 @@ static void call_ends(unsigned int cpu, void *data)
 		" stores %" PRIu64 " lines %" PRIu64 " l1 %" PRIu64 " l2 %" PRIu64 "\n", calls,
 		instructions - begin, locked, loads, stores, lines, l1.misses, l2.misses);
 	fflush(out);
+	if (pcs)
+		print_pcs();
 }
 
 /* With a LOCK prefix, or xchg with memory, which locks without one */
@@ -187,6 +219,9 @@ static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 		qemu_plugin_register_vcpu_insn_exec_inline(insn, INLINE_ADD_U64, &instructions, 1);
 		if (size == 3 && !memcmp(code, "\x66\x87\xdb", 3))
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, call_begins, NO_REGS, NULL);
+		if (pcs)
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, count_pc, NO_REGS,
+							       (void *)(uintptr_t)qemu_plugin_insn_vaddr(insn));
 		if (is_locked(code, size))
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, count_locked, NO_REGS, NULL);
 		qemu_plugin_register_vcpu_mem_cb(insn, access_memory, NO_REGS, MEM_RW, NULL);
@@ -196,23 +231,29 @@ static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 static void finish(qemu_plugin_id_t id, void *data)
 {
 	fclose(out);
+	if (pcs)
+		fclose(pcs);
 }
 
 int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int argc, char **argv)
 {
-	const char *name = NULL;
 	int n;
 
 	for (n = 0; n < argc; n++) {
-		if (strncmp(argv[n], "out=", 4)) {
-			fprintf(stderr, "cost: unknown argument %s; out=FILE is one\n", argv[n]);
+		FILE **file = !strncmp(argv[n], "out=", 4) ? &out : !strncmp(argv[n], "pcs=", 4) ? &pcs : NULL;
+
+		if (!file) {
+			fprintf(stderr, "cost: unknown argument %s; out=FILE and pcs=FILE are known\n", argv[n]);
 			return 1;
 		}
-		name = argv[n] + 4;
+		*file = fopen(argv[n] + 4, "w");
+		if (!*file) {
+			fprintf(stderr, "cost: %s can't be written: %m\n", argv[n] + 4);
+			return 1;
+		}
 	}
-	out = name ? fopen(name, "w") : NULL;
 	if (!out) {
-		fprintf(stderr, "cost: %s can't be written; give out=FILE\n", name ? name : "no file");
+		fprintf(stderr, "cost: give out=FILE\n");
 		return 1;
 	}
 	qemu_plugin_register_vcpu_tb_trans_cb(id, translate);
