@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash disable=SC2034
-# ci/lint/lint-objects sources this, after ci/lib.sh.
+# shellcheck shell=bash disable=SC2034,SC2154
+# ci/lint/lint-objects sources this, after ci/lib.sh, and sets $sparse and $list.
 
 gcc=$OUT/lint/gcc
 src=$OUT/lint/linux
