@@ -25,7 +25,7 @@ export ROOT SERIES PATCHES OUT TREE SELFTEST_TREE LOGS COLUMNS_OF_TABLES
 mkdir -p "$LOGS"
 
 # What "ci/check brief" and the demo of 6.12 mount: see ci/guest/targets
-export BRIEF_TARGETS="raw ext4 nfs3 nfs4 fuse dm-crypt"
+export BRIEF_TARGETS="raw ext4 dm-snapshot dm-crypt nfs3 nfs4 fuse"
 export LC_ALL=C TZ=UTC
 # The kernel's makefiles must not see the variables of make
 unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL ARCH CROSS_COMPILE
