@@ -107,7 +107,7 @@ clean:
 #: CCACHE_DIR=DIR                   compile by way of ccache, whose cache is in DIR
 #: ONLY=PATTERN                     of selftest and kunit, run only what has such a name
 #: JUNIT=FILE                       make check also writes its results as JUnit XML
-#: MINUTES=N                        make check also runs brief tests of the other series, if N minutes are not over
+#: MINUTES=N                        make check begins the other series only if N minutes are not over (50)
 #: TESTS=PATTERN                    of suites, run only SUITE/TEST that match, as 'ltp/dma*'
 #: FULL=1 LIMIT=SECONDS             of suites, also xfstests' group quick; how long a test may take
 #: BASE=stock KERNEL=bzImage        of suites, Debian's image as the base; another kernel of ours
