@@ -1168,6 +1168,20 @@ static void bvecs_reject(struct kunit *test)
 }
 
 /* A size of 0, a full table, a hole at the start, and pages before a hole */
+/* These pages have been released. */
+static void expect_no_pins(struct kunit *test, unsigned long uaddr, unsigned int pages)
+{
+	unsigned int n;
+
+	for (n = 0; n < pages; n++) {
+		struct page *page = user_page(test, uaddr + P(n), false);
+
+		KUNIT_EXPECT_FALSE_MSG(test, !is_zero_page(page) &&
+				       page_ref_count(compound_head(page)) >= GUP_PIN_COUNTING_BIAS,
+				       "page %u", n);
+	}
+}
+
 static void bvecs_limits(struct kunit *test)
 {
 	struct iov_iter_kunit *k = test->priv;
@@ -1193,6 +1207,7 @@ static void bvecs_limits(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, P(2), iov_iter_count(&iter));
 		release_extracted_bvecs(bvecs, nr, FOLL_PIN, false);
 		expect_no_bvecs(test, &iter, v->flags, 2, SIZE_MAX, -EFAULT);
+		expect_no_pins(test, uaddr, 2);
 		iov_iter_advance(&iter, P(2));
 		expect_no_bvecs(test, &iter, v->flags, 2, SIZE_MAX, 0);
 	}
@@ -1282,13 +1297,7 @@ static void bvecs_untouched(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, PAGES + 1, nr);
 		release_extracted_bvecs(bvecs + 1, nr - 1, FOLL_PIN,
 					v->direction == ITER_DEST);
-		for (n = 0; n < PAGES; n++) {
-			struct page *page = user_page(test, k->uaddr + P(n), false);
-
-			KUNIT_EXPECT_FALSE_MSG(test, !is_zero_page(page) &&
-					       page_ref_count(compound_head(page)) >=
-					       GUP_PIN_COUNTING_BIAS, "page %u", n);
-		}
+		expect_no_pins(test, k->uaddr, PAGES);
 	}
 }
 
