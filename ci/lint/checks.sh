@@ -36,6 +36,17 @@ judges() {
 	stamp=$(cat "$ROOT"/ci/lib.sh "$ROOT"/ci/test/{judges,dmesg-scan,results.sh} "$ROOT"/ci/suites/{results,judges.sh} "$ROOT"/ci/package/{abi-table,judges.sh} "$ROOT"/ci/test/logs/* | sha256sum)
 	[ -e "$known/${stamp%% *}" ] || { "$ROOT/ci/test/judges" && touch "$known/${stamp%% *}"; }
 }
+# Print what ci/series/verify printed, if all that it reads is as it was when it passed
+verify() {
+	local stamp
+	stamp=$({ g rev-parse HEAD base; cat "$ROOT"/ci/{lib.sh,series/*} "$PATCHES"/{series,*/*.patch}
+		(cd "$ROOT" && git ls-files --cached --others --exclude-standard lib include fs tools \
+			Documentation scripts patches && cat "${places[@]}"); } | sha256sum)
+	stamp=$known/verify-${stamp%% *}
+	[ -e "$stamp" ] || { "$ROOT/ci/series/verify" >"$tmp/verified" && mv "$tmp/verified" "$stamp"; } ||
+		cat "$tmp/verified"
+	[ ! -e "$stamp" ] || cat "$stamp"
+}
 # Read only files that did not pass before.  checkpatch takes a second to start, so it
 # reads all at once.  It reads them one by one only to find the bad ones.
 checkpatch() {	# [--no-tree -f] FILE...
