@@ -5,10 +5,11 @@
  * Under QEMU with -icount shift=0,sleep=off and one CPU that is the number of
  * instructions, the same on every run.
  *
- *	dio_bench [-q] [-c] [NAME]
+ *	dio_bench [-q] [-f] [-c] [-t] [NAME]
  *
- * NAME is printed in each line.  -q: only pread and pwrite.  -c: nothing is timed, but four
- * calls of each cell are marked for ci/bench/cost.c, which counts what they cost.
+ * NAME is printed in each line.  -q: only pread and pwrite.  -f: also files, and forks; see
+ * bench/.  -c: nothing is timed, but four calls of each cell are marked for ci/bench/cost.c,
+ * which counts what they cost.  -t: only two threads at once.
  *
  * "fresh" is memory that was never touched: most of what a read into it takes is to
  * have it faulted in.  "shared" is memory that a child has, too, since a fork().
@@ -35,43 +36,29 @@
 #include <unistd.h>
 
 #include "../kselftest.h"
+#include "bench/bench.h"
 
-#define DEVICE		"/dev/nullb0"
-#define BUFFER_SIZE	(4UL << 20)
 #define FRESH_SIZE	(8UL << 20)
 #define QUEUE_DEPTH	32
 #define MAX_SEGMENTS	64
 #define SEGMENT		4096UL
 
 static const char *name = "-";
-static int fd;
-static char *buffer;
+int fd;
+char *buffer;
 static io_context_t aio;
 /* With its file and buffer registered; and one that is polled, too */
 static struct io_uring ring, registered, polled;
 static bool polls;
-static bool marking;
+bool marking;
 
-/*
- * What to call how: one call moves @segments * @bytes, or QUEUE_DEPTH times
- * @bytes if it is asynchronous; the result is for one I/O.
- */
-struct how {
-	const char *name;
-	void (*run)(const struct how *how, size_t bytes, bool write);
-	unsigned int segments;
-	unsigned int ios;
-	struct io_uring *ring;
-	bool fixed;	/* the registered buffer */
-};
-
-static void die(const char *what)
+void die(const char *what)
 {
 	printf("Bail out! dio_bench: %s: %s\n", what, strerror(errno));
 	exit(KSFT_FAIL);
 }
 
-static void check(long long got, size_t expected, const char *what)
+void check(long long got, size_t expected, const char *what)
 {
 	if (got == (long long)expected)
 		return;
@@ -82,7 +69,7 @@ static void check(long long got, size_t expected, const char *what)
 	die(what);
 }
 
-static void run_plain(const struct how *how, size_t bytes, bool write)
+void run_plain(const struct how *how, size_t bytes, bool write)
 {
 	ssize_t got = write ? pwrite(fd, buffer, bytes, 0) : pread(fd, buffer, bytes, 0);
 
@@ -179,28 +166,23 @@ static unsigned long long now(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
-static void print_cell(const struct how *how, const char *kind, size_t bytes, bool write,
-		       unsigned long long value)
+void print_cell(const struct how *how, const char *kind, size_t bytes, const char *direction,
+		unsigned long long value)
 {
 	printf("cell %s %s %s %zu %s %llu\n", name, how->name, kind,
-	       bytes * how->segments, write ? "write" : "read", value);
+	       bytes * how->segments, direction, value);
 	fflush(stdout);
 }
 
-/* For the plugin that counts: these instructions do nothing. */
 static void marked(const struct how *how, size_t bytes, bool write)
 {
-#ifdef __x86_64__
-	asm volatile("xchg %%bx, %%bx" : : : "memory");
+	count_begins();
 	how->run(how, bytes, write);
-	asm volatile("xchg %%cx, %%cx" : : : "memory");
-#else
-	how->run(how, bytes, write);
-#endif
+	count_ends();
 }
 
 /* One call alone, marked or not: how long it took */
-static unsigned long long timed(const struct how *how, size_t bytes, bool write)
+unsigned long long timed(const struct how *how, size_t bytes, bool write)
 {
 	unsigned long long start = now();
 
@@ -211,7 +193,7 @@ static unsigned long long timed(const struct how *how, size_t bytes, bool write)
 	return now() - start;
 }
 
-static void measure(const struct how *how, const char *kind, size_t bytes, bool write)
+void measure(const struct how *how, const char *kind, size_t bytes, bool write)
 {
 	unsigned long calls = bytes >= (256 << 10) ? 50 : 200, k;
 	unsigned long long best = ~0ULL, start, average;
@@ -222,7 +204,7 @@ static void measure(const struct how *how, const char *kind, size_t bytes, bool 
 	for (k = 0; marking && k < 4; k++)
 		marked(how, bytes, write);
 	if (marking)
-		return print_cell(how, kind, bytes, write, how->ios);
+		return print_cell(how, kind, bytes, write ? "write" : "read", how->ios);
 	for (round = 0; round < 3; round++) {
 		start = now();
 		for (k = 0; k < calls; k++)
@@ -231,7 +213,7 @@ static void measure(const struct how *how, const char *kind, size_t bytes, bool 
 		if (average < best)
 			best = average;
 	}
-	print_cell(how, kind, bytes, write, best);
+	print_cell(how, kind, bytes, write ? "write" : "read", best);
 }
 
 /* One call at a time, the buffer made anew before each of them */
@@ -247,7 +229,7 @@ static void measure_fresh(const char *kind, size_t bytes)
 		if (call && took < best)
 			best = took;
 	}
-	print_cell(&fresh, kind, bytes, false, marking ? 1 : best);
+	print_cell(&fresh, kind, bytes, "read", marking ? 1 : best);
 }
 
 /* One write at a time, the buffer shared with a child anew before each of them */
@@ -277,11 +259,11 @@ static void measure_shared(const char *kind, size_t bytes)
 			die("waitpid");
 		memset(buffer, 0x5a, bytes);
 	}
-	print_cell(&shared, kind, bytes, true, marking ? 1 : best);
+	print_cell(&shared, kind, bytes, "write", marking ? 1 : best);
 }
 
 /* Anonymous memory, private but for shmem, aligned to its size */
-static char *map_buffer(const char *kind, size_t size)
+char *map_buffer(const char *kind, size_t size)
 {
 	bool hugetlb = !strcmp(kind, "hugetlb");
 	char *p;
@@ -355,13 +337,17 @@ int main(int argc, char **argv)
 	static const size_t sizes[] = {
 		512, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20
 	};
-	bool quick = false, init = getpid() == 1;
+	bool quick = false, files = false, threads = false, init = getpid() == 1;
 	char *buffers[ARRAY_SIZE(kinds)];
 	unsigned int k, s, w, h;
 
 	for (k = 1; k < (unsigned int)argc; k++) {
 		if (!strcmp(argv[k], "-q"))
 			quick = true;
+		else if (!strcmp(argv[k], "-f"))
+			files = true;
+		else if (!strcmp(argv[k], "-t"))
+			threads = true;
 		else if (!strcmp(argv[k], "-c"))
 			marking = true;
 		else
@@ -376,6 +362,10 @@ int main(int argc, char **argv)
 	}
 	check(io_setup(QUEUE_DEPTH, &aio), 0, "io_setup");
 
+	if (threads) {
+		measure_threads();
+		goto done;
+	}
 	for (k = 0; k < ARRAY_SIZE(kinds); k++) {
 		buffers[k] = map_buffer(kinds[k], BUFFER_SIZE);
 		buffer = buffers[k];
@@ -407,6 +397,14 @@ int main(int argc, char **argv)
 		measure_shared("4k", 64 << 10);
 		measure_shared("4k", 1 << 20);
 	}
+	if (files) {
+		for (k = 0; k < ARRAY_SIZE(kinds); k++)
+			if (madvise(buffers[k], BUFFER_SIZE, MADV_DONTFORK))
+				die("MADV_DONTFORK");
+		measure_files();
+		measure_forks();
+	}
+done:
 	if (!init)
 		return 0;
 	printf("# guest: done\n");
