@@ -56,8 +56,8 @@ void measure(const struct how *how, const char *kind, size_t bytes, bool write);
 char *map_buffer(const char *kind, size_t size);
 
 /*
- * A null_blk of its own, /dev/@name, which is bio-based.  It has a memory of @megabytes, or
- * forgets all and ends a read after @nsec.
+ * A null_blk of its own, /dev/@name, which is bio-based if the kernel has such.  It has a
+ * memory of @megabytes, or forgets all and ends a read after @nsec.
  */
 void make_device(const char *name, unsigned int megabytes, unsigned long nsec);
 

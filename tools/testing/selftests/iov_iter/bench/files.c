@@ -33,18 +33,29 @@
 
 static const size_t sizes[] = { 4 << 10, 64 << 10, 1 << 20 };
 
-static void set_attribute(const char *name, const char *attribute, unsigned long value)
+static int set_attribute(const char *name, const char *attribute, unsigned long value)
 {
 	char text[24];
 
 	sprintf(text, "%lu", value);
-	check(dio_write_file(text, "/sys/kernel/config/nullb/%s/%s", name, attribute), 0,
-	      attribute);
+	return dio_write_file(text, "/sys/kernel/config/nullb/%s/%s", name, attribute);
 }
 
 void make_device(const char *name, unsigned int megabytes, unsigned long nsec)
 {
+	const struct {
+		const char *name;
+		unsigned long value;
+	} attributes[] = {
+		{ "queue_mode", 0 },
+		{ "size", megabytes ? megabytes : 1024 },
+		{ "memory_backed", megabytes > 0 },
+		{ "irqmode", nsec ? 2 : 0 },
+		{ "completion_nsec", nsec },
+		{ "hw_queue_depth", 256 },
+	};
 	char directory[64];
+	unsigned int k;
 
 	if ((mkdir("/sys", 0755) && errno != EEXIST) ||
 	    (mount("sysfs", "/sys", "sysfs", 0, NULL) && errno != EBUSY) ||
@@ -53,13 +64,13 @@ void make_device(const char *name, unsigned int megabytes, unsigned long nsec)
 	sprintf(directory, "/sys/kernel/config/nullb/%s", name);
 	if (mkdir(directory, 0755))
 		die(directory);
-	set_attribute(name, "queue_mode", 0);
-	set_attribute(name, "size", megabytes ? megabytes : 1024);
-	set_attribute(name, "memory_backed", megabytes > 0);
-	set_attribute(name, "irqmode", nsec ? 2 : 0);
-	set_attribute(name, "completion_nsec", nsec);
-	set_attribute(name, "hw_queue_depth", 256);
-	set_attribute(name, "power", 1);
+	for (k = 0; k < ARRAY_SIZE(attributes); k++)
+		check(set_attribute(name, attributes[k].name, attributes[k].value), 0, directory);
+	/* A kernel without bio-based ones says so late. */
+	if (set_attribute(name, "power", 1)) {
+		check(set_attribute(name, "queue_mode", 2), 0, directory);
+		check(set_attribute(name, "power", 1), 0, directory);
+	}
 }
 
 static void copy_image(FILE *image, const char *device)
