@@ -27,6 +27,7 @@
 
 #include "lib/cases.h"
 #include "lib/disk.h"
+#include "lib/measure.h"
 #include "lib/memory.h"
 #include "lib/pcrypt.h"
 #include "lib/pins.h"
@@ -839,6 +840,43 @@ static void all_cases(void)
 	dio_cases(cases, ARRAY_SIZE(cases), NULL);
 }
 
+static int measured;	/* the socket */
+
+static void hash(unsigned char *memory, size_t bytes, bool write)
+{
+	unsigned char digest[SHA256_DIGEST_SIZE];
+
+	if (send(measured, memory, bytes, 0) != bytes ||
+	    read(measured, digest, sizeof(digest)) != sizeof(digest))
+		dio_die("%s: %s\n", algorithms[SHA256_HASH].name, strerror(errno));
+}
+
+static void encrypt_parts(unsigned char *memory, size_t bytes, bool write)
+{
+	size_t part = bytes < 65536 ? bytes : 65536, done;
+
+	for (done = 0; done < bytes; done += part)
+		if (feed(measured, CBC, true, plain + done, part, true, false) != part ||
+		    read(measured, memory + done, part) != part)
+			dio_die("%s: %s\n", algorithms[CBC].name, strerror(errno));
+}
+
+static noreturn void measure(void)
+{
+	measured = open_algorithm(SHA256_HASH);
+	dio_measure("alg-sha256", true, hash);
+	close(measured);
+	measured = open_algorithm(CBC);
+	dio_measure("alg-cbc", false, encrypt_parts);
+	dio_measured();
+	exit(0);
+}
+
+static const struct dio_option options[] = {
+	DIO_OPTION_MEASURE,
+	{ 0 }
+};
+
 static void start(void)
 {
 	enum algorithm a;
@@ -857,11 +895,15 @@ static void start(void)
 	dio_random_seed(1);
 	for (i = 0; i < LARGE_LENGTH; i += sizeof(unsigned long long))
 		*(unsigned long long *)(plain + i) = dio_random();
+	if (dio_measuring)
+		measure();
 }
 
 int main(int argc, char **argv)
 {
-	static const struct dio_program program = { .start = start, .cases = all_cases };
+	static const struct dio_program program = {
+		.options = options, .start = start, .cases = all_cases,
+	};
 
 	return dio_main(&program, argc, argv);
 }

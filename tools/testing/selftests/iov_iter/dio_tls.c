@@ -25,6 +25,7 @@
 
 #include "lib/cases.h"
 #include "lib/disk.h"
+#include "lib/measure.h"
 #include "lib/memory.h"
 #include "lib/pcrypt.h"
 #include "lib/pins.h"
@@ -623,6 +624,35 @@ static void all_cases(void)
 	dio_cases(cases, ARRAY_SIZE(cases), NULL);
 }
 
+static struct link measured;
+
+/* Records of 16 KiB, of which no more are sent than the sockets take */
+static void send_and_receive(unsigned char *memory, size_t bytes, bool write)
+{
+	size_t part = bytes < 4 * RECORD ? bytes : 4 * RECORD, done;
+
+	for (done = 0; done < bytes; done += part)
+		if (send(measured.from, data + done, part, 0) != part ||
+		    recv(measured.to, memory + done, part, MSG_WAITALL) != part)
+			dio_die("TLS: %s\n", strerror(errno));
+}
+
+static noreturn void measure(void)
+{
+	link_open(&measured);
+	must_encrypt(measured.from, TLS_1_2_VERSION, TLS_TX);
+	must_encrypt(measured.to, TLS_1_2_VERSION, TLS_RX);
+	dio_measure("tls", false, send_and_receive);
+	link_close(&measured);
+	dio_measured();
+	exit(0);
+}
+
+static const struct dio_option options[] = {
+	DIO_OPTION_MEASURE,
+	{ 0 }
+};
+
 static void start(void)
 {
 	const char * const up[] = { "ip", "link", "set", "lo", "up", NULL };
@@ -641,11 +671,15 @@ static void start(void)
 	data = dio_map(MAX_LENGTH, dio_page_size, false);
 	for (i = 0; i < MAX_LENGTH; i++)
 		data[i] = dio_pattern(i);
+	if (dio_measuring)
+		measure();
 }
 
 int main(int argc, char **argv)
 {
-	static const struct dio_program program = { .start = start, .cases = all_cases };
+	static const struct dio_program program = {
+		.options = options, .start = start, .cases = all_cases,
+	};
 
 	return dio_main(&program, argc, argv);
 }

@@ -24,6 +24,7 @@
 #include <sys/wait.h>
 
 #include "lib/cases.h"
+#include "lib/measure.h"
 #include "lib/memory.h"
 #include "lib/pins.h"
 #include "lib/result.h"
@@ -122,6 +123,8 @@ static int serve(const struct ublksrv_io_desc *iod)
 	}
 	if (clean)
 		shared->dirty = dio_dirty(memory);
+	if (dio_measuring)
+		return length;
 	shared->held = shared->hold;
 	while (shared->hold)
 		sched_yield();
@@ -508,6 +511,27 @@ static void all_cases(void)
 	dio_cases(cases, ARRAY_SIZE(cases), NULL);
 }
 
+static void read_or_write(unsigned char *memory, size_t bytes, bool write)
+{
+	if (write)
+		dio_full_pwrite(disk, memory, bytes, 0);
+	else
+		dio_full_pread(disk, memory, bytes, 0);
+}
+
+static noreturn void measure(void)
+{
+	dio_measure("ublk", false, read_or_write);
+	dio_measure("ublk", true, read_or_write);
+	dio_measured();
+	exit(0);
+}
+
+static const struct dio_option options[] = {
+	DIO_OPTION_MEASURE,
+	{ 0 }
+};
+
 static void start(void)
 {
 	owner = getpid();
@@ -523,12 +547,14 @@ static void start(void)
 	disk_fill();
 	atexit(clean_up);
 	device_open();
+	if (dio_measuring)
+		measure();
 }
 
 int main(int argc, char **argv)
 {
 	static const struct dio_program program = {
-		.start = start, .cases = all_cases, .end = device_close,
+		.options = options, .start = start, .cases = all_cases, .end = device_close,
 	};
 
 	return dio_main(&program, argc, argv);

@@ -36,6 +36,7 @@
 #include "lib/cases.h"
 #include "lib/disk.h"
 #include "lib/dm.h"
+#include "lib/measure.h"
 #include "lib/memory.h"
 #include "lib/pins.h"
 #include "lib/result.h"
@@ -1227,7 +1228,27 @@ static void pi_alone_case(unsigned int i)
 	munmap(mem, dio_page_size);
 }
 
+static void read_or_write(unsigned char *memory, size_t bytes, bool write)
+{
+	struct iovec iov = { memory, bytes };
+	struct command c = transfer(RAMDISK, write, &iov, 1, POSITION, bytes);
+	const char *wrong = run(&c, VIRTIO_SCSI_S_OK, 0);
+
+	if (wrong)
+		dio_die("%s: %s\n", lun_names[RAMDISK], wrong);
+}
+
+static noreturn void measure(void)
+{
+	guest_open(false);
+	dio_measure("vhost-scsi", false, read_or_write);
+	dio_measure("vhost-scsi", true, read_or_write);
+	dio_measured();
+	exit(0);
+}
+
 static const struct dio_option options[] = {
+	DIO_OPTION_MEASURE,
 	{ 'q', NULL, "the quick subset: fewer commands to look for leaks", .flag = &quick },
 	{ 'p', NULL, "commands without data too, which kernels that lack a fix do not survive",
 	  .flag = &pi_alone },
@@ -1330,6 +1351,8 @@ static void start(void)
 	if (delay_fd < 0)
 		dio_die("%s: %s\n", dio_delay_path(), strerror(errno));
 	image = dio_map(IMAGE_SIZE, dio_page_size, false);
+	if (dio_measuring)
+		measure();
 }
 
 int main(int argc, char **argv)

@@ -15,6 +15,7 @@
 #include "../lib/memory.h"
 #include "../lib/result.h"
 #include "../lib/system.h"
+#include "../lib/target.h"
 #include "9p.h"
 
 struct dio_9p dio_9p_fast = { "iov_iter", .fd = -1, .small = -1 };
@@ -108,6 +109,23 @@ void dio_9p_drain(void)
 
 	dio_full_pread(dio_9p_slow.fd, &byte, 1, 0);
 	dio_full_pwrite(dio_9p_slow.fd, &byte, 1, 0);
+}
+
+static const char *target_open(struct dio_target *t)
+{
+	const char *skip = dio_9p_start();
+
+	strcpy(t->dir, dio_9p_fast.dir);
+	return skip;
+}
+
+static struct dio_daemon daemon_9p = {
+	.name = "9p", .open = target_open, .close = dio_9p_stop,
+};
+
+static __attribute__((constructor)) void add(void)
+{
+	dio_daemon_add(&daemon_9p);
 }
 
 bool dio_9p_held_too_short(const char *why)

@@ -207,6 +207,10 @@ static void answer_now(const struct answer *a)
 		fuse_reply_data(a->req, &data, FUSE_BUF_SPLICE_MOVE);
 		return;
 	}
+	if (dio_fuse->null) {
+		fuse_reply_buf(a->req, (char *)memory, a->size);
+		return;
+	}
 	/* Filled before it becomes what the test asks for, see regions_open() */
 	if (dio_fuse->answer == DIO_FUSE_READ_ONLY)
 		mprotect(memory, MAX_REQUEST, PROT_READ | PROT_WRITE);
@@ -266,7 +270,7 @@ static void serve_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t
 	struct answer a = { .req = req, .ino = ino, .size = size, .pos = pos, .write = true };
 	int error = dio_fuse->error && !dio_fuse->error_after ? dio_fuse->error : 0;
 
-	if (!error && pwrite(file_of(ino)->fd, data, size, pos) != size)
+	if (!error && !dio_fuse->null && pwrite(file_of(ino)->fd, data, size, pos) != size)
 		error = EIO;
 	if (error)
 		fuse_reply_err(req, error);
@@ -448,6 +452,15 @@ static const char *target_open(struct dio_target *t)
 	return skip;
 }
 
+static const char *null_open(struct dio_target *t)
+{
+	const char *skip = target_open(t);
+
+	if (!skip)
+		dio_fuse->null = true;
+	return skip;
+}
+
 static void target_hold(bool hold)
 {
 	if (hold)
@@ -468,7 +481,13 @@ static struct dio_daemon fuse = {
 	.holder	= { .hold = target_hold, .held = target_held },
 };
 
+/* To measure what the kernel does */
+static struct dio_daemon fuse_null = {
+	.name = "fuse-null", .open = null_open, .close = dio_fuse_close,
+};
+
 static __attribute__((constructor)) void add(void)
 {
 	dio_daemon_add(&fuse);
+	dio_daemon_add(&fuse_null);
 }

@@ -31,6 +31,7 @@ enum dio_fuse_memory {
  * @answer: memory for the next answers to reads, of the same
  * @dirty: bytes of DIO_FUSE_CLEAN that are dirty after such a request
  * @failed: errno of the last request or answer that did not get through
+ * @null: answer reads with whatever is in memory, and forget writes
  * @splice: move requests and answers through pipes; before dio_fuse_open()
  * @server: the process
  * @dir: where it is mounted
@@ -44,6 +45,7 @@ struct dio_fuse {
 	atomic_int receive, answer;
 	atomic_size_t dirty;
 	atomic_int failed;
+	bool null;
 	bool splice;
 	pid_t server;
 	char dir[64];

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Calls for ci/bench/paths to count.  The guest is QEMU with a plugin, which sees where
+ * calls begin and end, and how many instructions are between.
+ */
+#ifndef IOV_ITER_LIB_MEASURE_H
+#define IOV_ITER_LIB_MEASURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Set by the option: a program does this in place of its tests, and ends. */
+extern bool dio_measuring;
+
+#define DIO_OPTION_MEASURE	\
+	{ 'c', NULL, "test nothing: mark calls for ci/bench/paths to count", \
+	  .flag = &dio_measuring }
+
+/* As much as a call moves at the most */
+#define DIO_MEASURE_MAX		(1024UL * 1024)
+
+/*
+ * Have calls counted, of each size.  @call moves so many bytes, from the memory if it
+ * writes, and ends the program if it can't.  The memory is touched, and of small pages.
+ */
+void dio_measure(const char *path, bool write,
+		 void (*call)(unsigned char *memory, size_t bytes, bool write));
+/* Print what was counted: nothing is printed before. */
+void dio_measured(void);
+
+#endif /* IOV_ITER_LIB_MEASURE_H */
