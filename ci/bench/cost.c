@@ -12,6 +12,9 @@
  *
  *	pc N ADDRESS TIMES
  *
+ * With only=instructions, nothing else is counted, and the guest is faster.  With
+ * not=BEGIN-END, two addresses, what is between them is not counted: a loop that waits.
+ *
  * The model has an L1 of 32 KiB with 8 ways and an L2 of 1 MiB with 16 ways, lines of 64
  * bytes, physical addresses, and the least recently used line leaves.  It sees data
  * only, and keeps its state between calls.
@@ -41,7 +44,8 @@ static struct cache l1 = { .sets = 64, .ways = 8 }, l2 = { .sets = 1024, .ways =
 static uint64_t seen[SEEN_SIZE], seen_in[SEEN_SIZE];	/* a line, and in which call */
 static uint64_t instructions, begin, locked, loads, stores, lines, calls;
 static uint64_t pc[PCS], times[PCS];	/* an address, and how often in this call */
-static bool counting;
+static uint64_t not_begin, not_end;	/* addresses of what does not count */
+static bool counting, only_instructions;
 static FILE *out, *pcs;
 
 static bool hit(struct cache *cache, uint64_t line)
@@ -154,7 +158,10 @@ static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, n);
 		const uint8_t *code = qemu_plugin_insn_data(insn);
 		size_t size = qemu_plugin_insn_size(insn);
+		uint64_t vaddr = qemu_plugin_insn_vaddr(insn);
 
+		if (vaddr >= not_begin && vaddr < not_end)
+			continue;
 		if (IS_END(code, size))
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, call_ends, NO_REGS, NULL);
 		qemu_plugin_register_vcpu_insn_exec_inline(insn, INLINE_ADD_U64, &instructions, 1);
@@ -162,7 +169,9 @@ static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, call_begins, NO_REGS, NULL);
 		if (pcs)
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, count_pc, NO_REGS,
-							       (void *)(uintptr_t)qemu_plugin_insn_vaddr(insn));
+							       (void *)(uintptr_t)vaddr);
+		if (only_instructions)
+			continue;
 		if (is_locked(code, size))
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, count_locked, NO_REGS, NULL);
 		qemu_plugin_register_vcpu_mem_cb(insn, access_memory, NO_REGS, MEM_RW, NULL);
@@ -183,8 +192,15 @@ int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int a
 	for (n = 0; n < argc; n++) {
 		FILE **file = !strncmp(argv[n], "out=", 4) ? &out : !strncmp(argv[n], "pcs=", 4) ? &pcs : NULL;
 
+		if (!strcmp(argv[n], "only=instructions")) {
+			only_instructions = true;
+			continue;
+		}
+		if (sscanf(argv[n], "not=%" SCNx64 "-%" SCNx64, &not_begin, &not_end) == 2)
+			continue;
 		if (!file) {
-			fprintf(stderr, "cost: unknown argument %s; out=FILE and pcs=FILE are known\n", argv[n]);
+			fprintf(stderr, "cost: unknown argument %s; out=FILE, pcs=FILE, only=instructions and not=BEGIN-END are known\n",
+				argv[n]);
 			return 1;
 		}
 		*file = fopen(argv[n] + 4, "w");

@@ -78,6 +78,8 @@ static const char *measure_export(const char *path, const struct dio_daemon *dae
 		return skip;
 	if (daemon->mount(dir, 0))
 		dio_die("mount of %s: %s\n", path, strerror(errno));
+	/* Which of several threads serves would differ from call to call. */
+	daemon->threads(1);
 	measure_file(path, dir);
 	if (umount(dir))
 		dio_die("%s: umount: %s\n", dir, strerror(errno));
