@@ -8,7 +8,7 @@
 #include "result.h"
 
 #define WARM_UP		16	/* calls before any is counted */
-#define ROUNDS		15
+#define ROUNDS		30
 
 bool dio_measuring;
 
@@ -42,7 +42,7 @@ void dio_measure(const char *path, bool write,
 
 	memset(memory, 0x5a, DIO_MEASURE_MAX);
 	for (s = 0; s < ARRAY_SIZE(sizes); s++) {
-		calls = sizes[s] < DIO_MEASURE_MAX ? 32 : 4;
+		calls = sizes[s] < DIO_MEASURE_MAX ? 16 : 2;
 		for (k = 0; k < WARM_UP; k++)
 			call(memory, sizes[s], write);
 		for (round = 0; round < ROUNDS; round++) {
