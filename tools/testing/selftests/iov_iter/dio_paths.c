@@ -27,7 +27,7 @@
 #include "lib/result.h"
 #include "lib/target.h"
 
-static const char * const paths[] = { "nfs3", "nfs4", "smb", "ksmbd", "fuse-null", "9p" };
+static const char * const paths[] = { "nfs3", "nfs4", "smb", "fuse-null", "9p" };
 static int fd;
 
 static void call(unsigned char *memory, size_t bytes, bool write)
