@@ -4,7 +4,7 @@
 
 spdx() {
 	git -C "$ROOT" ls-files --cached --others --exclude-standard |
-		grep -vE '^(COPYING|patches/.*|ci/bench/bench\.(csv|svg)|ci/test/logs/.*)$' |
+		grep -vE '^(COPYING|patches/.*|ci/bench/(bench|paths)\.(csv|svg)|ci/test/logs/.*)$' |
 		(cd "$ROOT" && xargs -d '\n' awk '
 			function done() { if (name && !ok) { print name " has no SPDX line"; bad = 1 } }
 			FNR == 1 { done(); name = FILENAME; ok = 0 }
