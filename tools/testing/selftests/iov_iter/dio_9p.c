@@ -453,6 +453,7 @@ static const char *try_full_ring(void)
 	unsigned long long start;
 	const char *why = NULL;
 	bool ended = false;
+	struct stat st;
 	pid_t pid;
 
 	dio_9p_hold();
@@ -478,8 +479,17 @@ static const char *try_full_ring(void)
 	if (dio_io_done(&io[0]) && !why)
 		why = "set-up: the device did not stay full";
 	start = dio_now_ms();
-	while (!ended && !dio_expired(start))
+	while (!ended && !dio_expired(start)) {
+		for (i = 0; i < RING && dio_io_done(&io[i]); i++)
+			;
+		/*
+		 * A ring can have room for more requests than QEMU takes at once.  QEMU looks
+		 * at the others when there is a new one, and not when it has answered some.
+		 */
+		if (i == RING)
+			fstat(dio_9p_slow.fd, &st);
 		ended = waitpid(pid, NULL, WNOHANG);
+	}
 	if (!ended && !why)
 		why = "it cannot be killed";
 	for (i = 0; i < RING; i++) {
