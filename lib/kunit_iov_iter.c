@@ -1541,6 +1541,27 @@ static void user_thp(struct kunit *test)
 	}
 }
 
+/* A huge page that is mapped by PTEs: the page at its head is not a small one */
+static void user_thp_by_ptes(struct kunit *test)
+{
+	struct page *head = map_thp(test), *pages[4];
+	struct iov_iter_kunit *k = test->priv;
+	int refs, pins;
+
+	/* A hole splits the entry of the table, and not the folio. */
+	KUNIT_ASSERT_EQ(test, 0, vm_munmap(k->uaddr + P(64), PAGE_SIZE));
+	KUNIT_ASSERT_TRUE(test, PageHead(head));
+	refs = page_ref_count(head);
+	pins = head_compound_pincount(head);
+	KUNIT_EXPECT_EQ(test, 4, pin_user_pages_fast(k->uaddr, 4, FOLL_WRITE, pages));
+	KUNIT_EXPECT_PTR_EQ(test, head, pages[0]);
+	KUNIT_EXPECT_EQ(test, refs + 4, page_ref_count(head));
+	KUNIT_EXPECT_EQ(test, pins + 4, head_compound_pincount(head));
+	unpin_user_pages(pages, 4);
+	KUNIT_EXPECT_EQ(test, refs, page_ref_count(head));
+	KUNIT_EXPECT_EQ(test, pins, head_compound_pincount(head));
+}
+
 static void thp_pins_exhausted(struct kunit *test)
 {
 	struct page *head = map_thp(test);
@@ -1630,6 +1651,11 @@ static void bvecs_thp(struct kunit *test)
 }
 #else
 static void user_thp(struct kunit *test)
+{
+	kunit_skip(test, "needs CONFIG_TRANSPARENT_HUGEPAGE");
+}
+
+static void user_thp_by_ptes(struct kunit *test)
 {
 	kunit_skip(test, "needs CONFIG_TRANSPARENT_HUGEPAGE");
 }
@@ -2152,6 +2178,7 @@ static struct kunit_case iov_iter_kunit_cases[] = {
 	KUNIT_CASE(user_array_freed),
 	KUNIT_CASE(user_file),
 	KUNIT_CASE(user_thp),
+	KUNIT_CASE(user_thp_by_ptes),
 	KUNIT_CASE_PARAM(extract_bvecs, bvecs_param_next),
 	KUNIT_CASE(bvecs_reject),
 	KUNIT_CASE(bvecs_limits),
