@@ -30,19 +30,21 @@ debian_config() {
 }
 
 # estimate BUILD MAKE...: set $objects and $minutes.  The options that are set give the
-# objects, four of them the speed.
+# objects, twelve of them the speed.
 estimate() {
-	local build=$1 sample=(fs/read_write.o mm/mmap.o kernel/fork.o lib/xarray.o) start took
+	local build=$1 sample=(fs/{namei,dcache,inode,read_write}.o mm/{mmap,memory,vmscan,filemap}.o
+		kernel/{fork,signal}.o lib/{xarray,iov_iter}.o) run start took=0
 	shift
 	objects=$(($(grep -cE '=[ym]$' "$build/.config") * 27 / 10))
 	logged package-prepare "$@" prepare || die "the kernel could not be prepared"
-	# The first run also makes what they need, and reads the sources from the disk.
-	for _ in untimed timed; do
-		(cd "$build" && rm -f "${sample[@]}")
+	# make takes seconds before it compiles anything
+	for run in first nothing again; do
+		[ "$run" != again ] || (cd "$build" && rm -f "${sample[@]}")
 		start=$(date +%s%N)
 		logged package-sample "$@" "${sample[@]}" || die "the kernel does not compile"
+		took=$((($(date +%s%N) - start) / 1000000 - took))
+		[ "$run" != first ] || took=0
 	done
-	took=$((($(date +%s%N) - start) / 1000000))
 	# shellcheck disable=SC2034
 	minutes=$((objects * took / ${#sample[@]} / 60000 + 1))
 }
