@@ -79,7 +79,7 @@ deb: tree
 trial: tree
 	@ci/deps trial && ci/package/trial
 
-#: make abi       compare what the base and ours offer to modules, in docs/abi.md; FLAVOUR=, CONFIG=FILE|matrix
+#: make abi       compare what the base and ours offer to modules, in docs/abi.md; FLAVOUR=, CONFIG=FILE|matrix, BUILT=deb
 abi: tree
 	@ci/deps abi && ci/package/abi
 

@@ -48,3 +48,18 @@ estimate() {
 	# shellcheck disable=SC2034
 	minutes=$((objects * took / ${#sample[@]} / 60000 + 1))
 }
+
+# debian_symbols FLAVOUR DIRECTORY: Module.symvers and version of Debian's headers of that
+# flavour.  Fails if apt offers none.
+debian_symbols() {
+	local to=$2 package
+	[ ! -s "$to/Module.symvers" ] || return 0
+	package=$(apt-cache depends "linux-headers-$1" 2>/dev/null |
+		awk '$1 == "Depends:" && $2 ~ /^linux-headers-[0-9]/ { print $2; exit }')
+	mkdir -p "$to"
+	[ "$(id -u)" != 0 ] || chmod 777 "$to"
+	[ -n "$package" ] && (cd "$to" && logged abi-headers apt-get -q download "$package") || return
+	dpkg-deb --fsys-tarfile "$to"/*.deb | tar -xO --wildcards '*/Module.symvers' >"$to/symvers"
+	dpkg-deb -f "$to"/*.deb Version >"$to/version"
+	mv "$to/symvers" "$to/Module.symvers"
+}
