@@ -518,6 +518,55 @@ static void run_hugetlb(struct dio_target *t, unsigned int spare)
 	dio_result(name, problem);
 }
 
+/*
+ * With hugetlb_optimize_vmemmap, most struct pages of a hugetlb page are one: every
+ * 64th looks like the head, has the count of the head, and may not be written to.
+ * Pin such pages alone, while nothing is mapped there yet and when it is.
+ */
+static void run_hugetlb_pages(struct dio_target *t, unsigned int unused)
+{
+	static const char * const optimize = "/proc/sys/vm/hugetlb_optimize_vmemmap";
+	static const unsigned int indices[] = { 0, 1, 64, 65, 128, 448 };
+	const char *problem = NULL;
+	unsigned int i, touched;
+	unsigned char *mem;
+	char name[80];
+	size_t k;
+
+	if (!is_first(t))
+		return;
+	snprintf(name, sizeof(name), "%s reads into single pages of hugetlb memory", t->name);
+	if (t->skip)
+		return dio_result_skip(name, t->skip);
+	if (access(optimize, W_OK))
+		return dio_result_skip(name, "the kernel cannot optimize hugetlb memory");
+	dio_write_file("1", optimize);
+	mem = map_hugetlb(0);
+	dio_write_file("0", optimize);
+	if (!mem)
+		return dio_result_skip(name, "the kernel gave no hugetlb page");
+	for (i = 0; i < ARRAY_SIZE(indices); i++) {
+		unsigned char *page = mem + indices[i] * dio_page_size;
+		off_t pos = DIO_MIB + i * dio_page_size;
+
+		if (indices[i] * dio_page_size >= HUGE_SIZE)
+			break;
+		if (madvise(mem, HUGE_SIZE, MADV_DONTNEED))
+			dio_die("madvise: %s\n", strerror(errno));
+		for (touched = 0; touched < 2 && !problem; touched++) {
+			if (pread(t->fd, page, dio_page_size, pos) != (ssize_t)dio_page_size)
+				problem = "a read failed or is short";
+			for (k = 0; k < dio_page_size && !problem; k++)
+				if (page[k] != dio_pattern(pos + k))
+					problem = "not the data that was read";
+			memset(page, STORED, dio_page_size);
+		}
+	}
+	munmap(mem, HUGE_SIZE);
+	dio_write_file("0", "/proc/sys/vm/nr_hugepages");
+	dio_result(name, problem ? problem : dio_pins_problem(true));
+}
+
 /* Forks as often as it was asked for; its argument counts down. */
 static void *fork_thread(void *arg)
 {
@@ -584,6 +633,7 @@ static const struct dio_case cases[] = {
 	{ .run_on = run_storm },
 	{ .run_on = run_hugetlb, .i = 1 },
 	{ .run_on = run_hugetlb, .i = 0 },
+	{ .run_on = run_hugetlb_pages },
 };
 
 static void all_cases(void)
