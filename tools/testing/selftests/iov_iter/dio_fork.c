@@ -544,7 +544,7 @@ static void run_hugetlb_pages(struct dio_target *t, unsigned int unused)
 		return dio_result_skip(name, "the kernel cannot optimize hugetlb memory");
 	/* It copies the head to every 64th page, and finds them in a bad state. */
 	if (!uname(&kernel) && !strncmp(kernel.release, "6.12.", 5))
-		return dio_result_skip(name, "6.12 does not free optimized hugetlb memory as it should");
+		return dio_result_skip(name, "6.12 does not free such memory as it should");
 	dio_write_file("1", optimize);
 	mem = map_hugetlb(0);
 	dio_write_file("0", optimize);
