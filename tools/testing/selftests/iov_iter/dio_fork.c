@@ -532,7 +532,7 @@ static void run_hugetlb_pages(struct dio_target *t, unsigned int unused)
 	unsigned int i, touched;
 	struct utsname kernel;
 	unsigned char *mem;
-	char name[80];
+	char name[80], was[8];
 	size_t k;
 
 	if (!is_first(t))
@@ -540,14 +540,14 @@ static void run_hugetlb_pages(struct dio_target *t, unsigned int unused)
 	snprintf(name, sizeof(name), "%s reads into single pages of hugetlb memory", t->name);
 	if (t->skip)
 		return dio_result_skip(name, t->skip);
-	if (access(optimize, W_OK))
+	if (dio_read_file(was, sizeof(was), optimize))
 		return dio_result_skip(name, "the kernel cannot optimize hugetlb memory");
 	/* It copies the head to every 64th page, and finds them in a bad state. */
 	if (!uname(&kernel) && !strncmp(kernel.release, "6.12.", 5))
 		return dio_result_skip(name, "6.12 does not free such memory as it should");
 	dio_write_file("1", optimize);
 	mem = map_hugetlb(0);
-	dio_write_file("0", optimize);
+	dio_write_file(was, optimize);
 	if (!mem)
 		return dio_result_skip(name, "the kernel gave no hugetlb page");
 	for (i = 0; i < ARRAY_SIZE(indices); i++) {
