@@ -87,7 +87,7 @@ static const struct shape {
 	{ DIO_MIB,	AT_BLOCK },
 };
 
-static bool quick;
+static bool quick, keep;
 
 static size_t offset_of(const struct shape *s, unsigned int block)
 {
@@ -438,15 +438,36 @@ static bool is_first(const struct dio_target *t)
 	return !strcmp(t->name, dio_target_name(0));
 }
 
+/* The pages that the pool of hugetlb memory had before map_hugetlb() */
+static const char pool_size[] = "/proc/sys/vm/nr_hugepages";
+static char pool_before[24] = "0";
+
 /* A private hugetlb mapping of one page, with as many in the pool to spare, or NULL */
 static unsigned char *map_hugetlb(unsigned int spare)
 {
 	unsigned char *mem;
 
-	dio_write_file(spare ? "2" : "1", "/proc/sys/vm/nr_hugepages");
+	dio_read_file(pool_before, sizeof(pool_before), pool_size);
+	dio_write_file(spare ? "2" : "1", pool_size);
 	mem = mmap(NULL, HUGE_SIZE, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
-	return mem == MAP_FAILED ? NULL : mem;
+	if (mem == MAP_FAILED) {
+		dio_write_file(pool_before, pool_size);
+		return NULL;
+	}
+	return mem;
+}
+
+static void unmap_hugetlb(void *mem)
+{
+	munmap(mem, HUGE_SIZE);
+	dio_write_file(pool_before, pool_size);
+}
+
+/* Why the cases of hugetlb memory cannot run on a target, or NULL */
+static const char *no_hugetlb(const struct dio_target *t)
+{
+	return keep ? "-s keeps the settings of the system" : t->skip;
 }
 
 /*
@@ -468,8 +489,8 @@ static void run_hugetlb(struct dio_target *t, unsigned int spare)
 		return;
 	snprintf(name, sizeof(name), "%s fork() beside a read into hugetlb memory, %u to spare",
 		 t->name, spare);
-	if (t->skip)
-		return dio_result_skip(name, t->skip);
+	if (no_hugetlb(t))
+		return dio_result_skip(name, no_hugetlb(t));
 	if (!t->holdable)
 		return dio_result_skip(name, "nothing holds the reads of this device");
 	b.mem = map_hugetlb(spare);
@@ -514,8 +535,7 @@ static void run_hugetlb(struct dio_target *t, unsigned int spare)
 	    (child_start(&c, &b) || child_ask(&c, &from_child) || from_child.wrong != b.length))
 		problem = "a child of after the read does not see it";
 	request_finish(&r);
-	munmap(b.mem, HUGE_SIZE);
-	dio_write_file("0", "/proc/sys/vm/nr_hugepages");
+	unmap_hugetlb(b.mem);
 	dio_result(name, problem);
 }
 
@@ -538,8 +558,8 @@ static void run_hugetlb_pages(struct dio_target *t, unsigned int unused)
 	if (!is_first(t))
 		return;
 	snprintf(name, sizeof(name), "%s reads into single pages of hugetlb memory", t->name);
-	if (t->skip)
-		return dio_result_skip(name, t->skip);
+	if (no_hugetlb(t))
+		return dio_result_skip(name, no_hugetlb(t));
 	if (dio_read_file(was, sizeof(was), optimize))
 		return dio_result_skip(name, "the kernel cannot optimize hugetlb memory");
 	/* It copies the head to every 64th page, and finds them in a bad state. */
@@ -567,8 +587,7 @@ static void run_hugetlb_pages(struct dio_target *t, unsigned int unused)
 			memset(page, STORED, dio_page_size);
 		}
 	}
-	munmap(mem, HUGE_SIZE);
-	dio_write_file("0", "/proc/sys/vm/nr_hugepages");
+	unmap_hugetlb(mem);
 	dio_result(name, problem ? problem : dio_pins_problem(true));
 }
 
@@ -629,6 +648,7 @@ static void run_storm(struct dio_target *t, unsigned int unused)
 
 static const struct dio_option options[] = {
 	{ 'q', NULL, "the quick subset: two sizes of each kind of I/O", .flag = &quick },
+	{ 's', NULL, "keep the settings of the system: no hugetlb memory", .flag = &keep },
 	DIO_OPTION_TARGETS,
 	{ 0 }
 };
