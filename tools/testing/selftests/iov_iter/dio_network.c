@@ -21,6 +21,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -849,6 +850,105 @@ static void run_again(struct dio_target *t, unsigned int unused)
 	dio_cases(t->server->commits ? &commits : &other, 1, t);
 }
 
+/* The file of the target over a mount of the server that lies, at @dir */
+static int open_lied(struct dio_target *t, enum dio_lie lie, char *dir, int flags)
+{
+	char path[128];
+	int fd;
+
+	strcpy(dir, "/tmp/iov_iter.XXXXXX");
+	if (!mkdtemp(dir) || t->server->liar->mount(dir, lie))
+		dio_die("a mount of the server that lies: %s\n", strerror(errno));
+	snprintf(path, sizeof(path), "%s%s", dir, strrchr(t->path, '/'));
+	fd = open(path, flags | O_DIRECT | O_CLOEXEC);
+	if (fd < 0)
+		dio_die("%s: %s\n", path, strerror(errno));
+	return fd;
+}
+
+static void close_lied(struct dio_target *t, int fd, const char *dir)
+{
+	unsigned long long start = dio_now_ms();
+
+	close(fd);
+	while (umount(dir) && !dio_expired(start))
+		;
+	rmdir(dir);
+	t->server->liar->stop();
+}
+
+/* No byte behind the buffer is written, whatever the server answers. */
+static const char *test_more(struct dio_target *t, unsigned int unused)
+{
+	size_t len = 512, around = 512, size = 2 * dio_page_size;
+	unsigned char *mem = dio_map(size, dio_page_size, false);
+	const char *why = NULL;
+	unsigned int i;
+	char dir[32];
+	int fd;
+
+	fd = open_lied(t, DIO_ANSWERS_MORE, dir, O_RDONLY);
+	/* The buffer ends in the middle of the first page, and of the second one. */
+	for (i = 0; i < 2 && !why; i++, len += dio_page_size) {
+		memset(mem, DIO_UNTOUCHED, size);
+		why = dio_count(pread(fd, mem + around, len, 0), len);
+		if (!why)
+			why = dio_compare(mem + around, len, 0, 0);
+		if (!why)
+			why = dio_unchanged(mem, around, "before the buffer");
+		if (!why)
+			why = dio_unchanged(mem + around + len, size - around - len,
+					    "behind the buffer");
+	}
+	close_lied(t, fd, dir);
+	munmap(mem, size);
+	return why;
+}
+
+/* What is still being sent stays pinned, whatever the server has answered. */
+static const char *test_early(struct dio_target *t, unsigned int unused)
+{
+	struct dio_io w = { .length = DIO_FILE_SIZE, .write = true };
+	unsigned long long start = dio_now_ms(), answered;
+	const char *why = NULL;
+	char dir[32];
+
+	if (dio_by_netfs())
+		return dio_skip("the netfs of the base releases what was answered");
+	w.fd = open_lied(t, DIO_ANSWERS_EARLY, dir, O_RDWR);
+	w.mem = dio_map(w.length, dio_page_size, false);
+	dio_fill(w.mem, w.length, 0, 0);
+	dio_io_start(&w);
+	while (!t->server->liar->answered() && !why)
+		if (dio_expired(start) || dio_io_done(&w))
+			why = "set-up: no write was answered early";
+	/* A kernel that is wrong has a while to show it. */
+	answered = dio_now_ms();
+	while (!why && dio_now_ms() - answered < 3000) {
+		if (!dio_pins_held())
+			why = "nothing is pinned while it is being sent";
+		usleep(10000);
+	}
+	t->server->liar->read_on();
+	dio_io_end(&w, READ_SECONDS);
+	if (!why)
+		why = dio_not_result(w.result, w.length);
+	close_lied(t, w.fd, dir);
+	munmap(w.mem, w.length);
+	return why;
+}
+
+static void run_lies(struct dio_target *t, unsigned int unused)
+{
+	static const struct dio_case lies[] = {
+		{ "pread of a server that answers more than was asked for", .test_on = test_more },
+		{ "pwrite to a server that answers before it has read", .test_on = test_early },
+	};
+
+	if (t->server->liar && !t->io_size)
+		dio_cases(lies, ARRAY_SIZE(lies), t);
+}
+
 static const struct dio_option options[] = {
 	{ 'p', NULL, "pages without a count too, which kernels without the series free",
 	  .flag = &uncounted },
@@ -878,6 +978,7 @@ static const struct dio_case cases[] = {
 	{ "pread into a mapped file that is written back", .test_on = test_mapped },
 	{ "pread pins what it has asked for", .test_on = test_portions },
 	{ .run_on = run_again },
+	{ .run_on = run_lies },
 };
 
 static void all_cases(void)

@@ -9,6 +9,26 @@
 
 struct dio_target;
 
+/* What a server may do that no honest one does */
+enum dio_lie {
+	DIO_ANSWERS_MORE,	/* than was asked for: each read */
+	DIO_ANSWERS_EARLY,	/* a large write, once, before it has read the data */
+};
+
+/**
+ * struct dio_liar - a server that does what no honest one does
+ * @mount: as that of struct dio_daemon, with all that @lie does
+ * @answered: has a write been answered early, and is its data not read yet?
+ * @read_on: read that data
+ * @stop: end; what it exports is unmounted
+ */
+struct dio_liar {
+	int (*mount)(const char *dir, enum dio_lie lie);
+	bool (*answered)(void);
+	void (*read_on)(void);
+	void (*stop)(void);
+};
+
 /**
  * struct dio_daemon - a server in this machine, for the targets that name it
  * @name: by which they do
@@ -24,6 +44,7 @@ struct dio_target;
  * @let_go: have all threads let go of what they keep of the file system at @dir
  * @calls: how many calls of a procedure, READ or WRITE, the client at @dir has made
  * @pause: stop all of its processes, or let them go on; NULL if that cannot be
+ * @liar: the same server, but one that lies; NULL if there is none
  * @port: on which it listens
  * @bad_block: the errno by which its client tells that the disk cannot be read
  * @commits: its client sends anew what the server had not committed before it ended
@@ -46,6 +67,7 @@ struct dio_daemon {
 	void (*let_go)(const char *dir);
 	unsigned long long (*calls)(const char *dir, const char *procedure);
 	void (*pause)(bool pause);
+	const struct dio_liar *liar;
 	unsigned short port;
 	int bad_block;
 	bool commits;

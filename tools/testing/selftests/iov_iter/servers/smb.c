@@ -3,16 +3,25 @@
  * SMB 3.1.1 over loopback: Samba's smbd or the kernel's ksmbd exports a directory
  * to anybody, who is root then.  All that they keep is in a directory of /tmp.
  */
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "../lib/memory.h"
 #include "../lib/result.h"
 #include "../lib/system.h"
 #include "../lib/target.h"
@@ -182,16 +191,225 @@ static void stop(void)
 	dio_run(rm);
 }
 
-static int mount_smb(const char *dir, unsigned int io_size)
+static int mount_port(const char *dir, unsigned int io_size, unsigned short port)
 {
 	char options[256], *end = options;
 
 	/* Nobody that the server knows: a guest.  Waits for a server that is slow to return. */
-	end += sprintf(end, "ip=" ADDRESS ",vers=3.1.1,hard,username=iov_iter,password=none");
+	end += sprintf(end, "ip=" ADDRESS ",port=%u,vers=3.1.1,hard,username=iov_iter,password=none",
+		       port);
 	if (io_size)
 		sprintf(end, ",rsize=%u,wsize=%u", io_size, io_size);
 	return mount("//" ADDRESS "/" SHARE, dir, "cifs", MS_NOATIME, options);
 }
+
+static int mount_smb(const char *dir, unsigned int io_size)
+{
+	return mount_port(dir, io_size, SMB_PORT);
+}
+
+/*
+ * The liar: a proxy in front of the server, which passes on all but what it lies
+ * about.  Numbers on the wire are little-endian, but for the length of a message.
+ */
+#define MESSAGE_MAX	(16 << 20)
+#define SMB2_READ	8
+#define SMB2_WRITE	9
+#define FROM_SERVER	1		/* in the flags */
+#define MORE		512		/* bytes at the end of what was read */
+
+struct smb2_header {
+	uint8_t id[4];
+	uint16_t size, charge;
+	uint32_t status;
+	uint16_t command, credits;
+	uint32_t flags, next;
+	uint64_t message, process, session;
+	uint8_t signature[16];
+} __attribute__((packed));
+
+/* The start of the answer to a read, of a write, and the answer to that */
+struct smb2_read_answer {
+	uint16_t size;
+	uint8_t offset, reserved;
+	uint32_t length, remaining, flags;
+} __attribute__((packed));
+
+struct smb2_write {
+	uint16_t size, offset;
+	uint32_t length;
+} __attribute__((packed));
+
+struct smb2_write_answer {
+	uint16_t size, reserved;
+	uint32_t length, remaining;
+	uint16_t channel_offset, channel_length;
+} __attribute__((packed));
+
+struct message {
+	uint32_t length;		/* of the rest, big-endian */
+	struct smb2_header header;
+	union {
+		struct smb2_read_answer read_answer;
+		struct smb2_write write;
+		struct smb2_write_answer write_answer;
+		uint8_t rest[MESSAGE_MAX];
+	};
+} __attribute__((packed));
+
+static struct {
+	enum dio_lie lie;
+	int listens, client, server;
+	pthread_t thread;
+	sem_t read_on;
+	bool answered, lied;
+	uint64_t early;			/* the message that was answered */
+	struct message message;
+} liar;
+
+/* These two tell whether the connection is there still. */
+static bool get(int fd, void *buf, size_t len)
+{
+	return !len || recv(fd, buf, len, MSG_WAITALL) == (ssize_t)len;
+}
+
+static bool put(int fd, const void *buf, size_t len)
+{
+	return send(fd, buf, len, MSG_NOSIGNAL) == (ssize_t)len;
+}
+
+static bool answer_early(const struct message *m)
+{
+	struct {
+		uint32_t length;
+		struct smb2_header header;
+		struct smb2_write_answer answer;
+	} __attribute__((packed)) a = { .header = m->header };
+
+	a.length = htonl(sizeof(a) - sizeof(a.length));
+	a.header.credits = m->header.charge;
+	a.header.flags |= htole32(FROM_SERVER);
+	a.answer.size = htole16(sizeof(a.answer) + 1);
+	a.answer.length = m->write.length;
+	liar.early = m->header.message;
+	liar.lied = true;
+	if (!put(liar.client, &a, sizeof(a)))
+		return false;
+	__atomic_store_n(&liar.answered, true, __ATOMIC_RELEASE);
+	while (sem_wait(&liar.read_on))
+		;
+	__atomic_store_n(&liar.answered, false, __ATOMIC_RELEASE);
+	return true;
+}
+
+static bool pass_on(bool from_server)
+{
+	int from = from_server ? liar.server : liar.client;
+	int to = from_server ? liar.client : liar.server;
+	size_t start = sizeof(liar.message.header) + sizeof(struct smb2_write), length;
+	struct message *m = &liar.message;
+
+	if (!get(from, &m->length, sizeof(m->length)))
+		return false;
+	length = ntohl(m->length);
+	if (length > MESSAGE_MAX)
+		return false;
+	if (start > length)
+		start = length;
+	memset(&m->header, 0, sizeof(m->header));
+	if (!get(from, &m->header, start))
+		return false;
+	if (!from_server && liar.lie == DIO_ANSWERS_EARLY && !liar.lied &&
+	    le16toh(m->header.command) == SMB2_WRITE &&
+	    le32toh(m->write.length) >= DIO_MIB / 2 && !answer_early(m))
+		return false;
+	if (!get(from, (char *)&m->header + start, length - start))
+		return false;
+	if (from_server && liar.lied && m->header.message == liar.early)
+		return true;
+	if (from_server && liar.lie == DIO_ANSWERS_MORE && !m->header.status &&
+	    le16toh(m->header.command) == SMB2_READ) {
+		memset((char *)&m->header + length, DIO_UNTOUCHED ^ 0xff, MORE);
+		length += MORE;
+		m->length = htonl(length);
+		m->read_answer.length = htole32(le32toh(m->read_answer.length) + MORE);
+	}
+	return put(to, m, sizeof(m->length) + length);
+}
+
+static void *lie(void *unused)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(SMB_PORT) };
+	struct pollfd fds[2] = { { .events = POLLIN }, { .events = POLLIN } };
+	bool there = true;
+
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	liar.client = accept(liar.listens, NULL, NULL);
+	if (liar.client < 0)
+		return NULL;
+	liar.server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (liar.server < 0 || connect(liar.server, (struct sockaddr *)&to, sizeof(to)))
+		dio_die("the liar does not reach the server: %s\n", strerror(errno));
+	fds[0].fd = liar.client;
+	fds[1].fd = liar.server;
+	while (there && poll(fds, 2, -1) > 0) {
+		if (fds[0].revents)
+			there = pass_on(false);
+		if (there && fds[1].revents)
+			there = pass_on(true);
+	}
+	close(liar.server);
+	close(liar.client);
+	return NULL;
+}
+
+static int mount_liar(const char *dir, enum dio_lie what)
+{
+	/* A client that is not read from waits soon: small packets, which open no window. */
+	static const int room = 65536, segment = 1400;
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	socklen_t size = sizeof(at);
+
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	liar.lie = what;
+	liar.answered = liar.lied = false;
+	sem_init(&liar.read_on, 0, 0);
+	liar.listens = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (liar.listens < 0 ||
+	    setsockopt(liar.listens, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)) ||
+	    setsockopt(liar.listens, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof(segment)) ||
+	    bind(liar.listens, (struct sockaddr *)&at, sizeof(at)) || listen(liar.listens, 1) ||
+	    getsockname(liar.listens, (struct sockaddr *)&at, &size))
+		dio_die("the liar cannot listen: %s\n", strerror(errno));
+	if (pthread_create(&liar.thread, NULL, lie, NULL))
+		dio_die("no thread for the liar\n");
+	return mount_port(dir, 0, ntohs(at.sin_port));
+}
+
+static bool liar_answered(void)
+{
+	return __atomic_load_n(&liar.answered, __ATOMIC_ACQUIRE);
+}
+
+static void liar_reads_on(void)
+{
+	sem_post(&liar.read_on);
+}
+
+static void stop_liar(void)
+{
+	/* Who still waits for a client gets none. */
+	shutdown(liar.listens, SHUT_RDWR);
+	liar_reads_on();
+	pthread_join(liar.thread, NULL);
+	close(liar.listens);
+	sem_destroy(&liar.read_on);
+}
+
+static const struct dio_liar smbd_liar = {
+	.mount = mount_liar, .answered = liar_answered, .read_on = liar_reads_on,
+	.stop = stop_liar,
+};
 
 /* A server of SMB has as many threads as it likes to. */
 static void set_threads(unsigned int nr)
@@ -233,6 +451,7 @@ static const char *start_ksmbd(const char *dir)
 static struct dio_daemon smbd = {
 	.name = "smb", .start = start_smbd, .stop = stop, .mount = mount_smb, .run = run,
 	.threads = set_threads, .let_go = let_go, .calls = calls, .pause = pause_smbd,
+	.liar = &smbd_liar,
 	.port = SMB_PORT, .bad_block = EIO,
 };
 
