@@ -373,7 +373,8 @@ static int mount_liar(const char *dir, enum dio_lie what)
 
 	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	liar.lie = what;
-	liar.answered = liar.lied = false;
+	liar.answered = false;
+	liar.lied = false;
 	sem_init(&liar.read_on, 0, 0);
 	liar.listens = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (liar.listens < 0 ||
