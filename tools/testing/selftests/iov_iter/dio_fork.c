@@ -87,7 +87,7 @@ static const struct shape {
 	{ DIO_MIB,	AT_BLOCK },
 };
 
-static bool quick, keep;
+static bool quick, shared;
 
 static size_t offset_of(const struct shape *s, unsigned int block)
 {
@@ -467,7 +467,7 @@ static void unmap_hugetlb(void *mem)
 /* Why the cases of hugetlb memory cannot run on a target, or NULL */
 static const char *no_hugetlb(const struct dio_target *t)
 {
-	return keep ? "-s keeps the settings of the system" : t->skip;
+	return shared ? "-s leaves the settings of the system alone" : t->skip;
 }
 
 /*
@@ -643,12 +643,13 @@ static void run_storm(struct dio_target *t, unsigned int unused)
 	__atomic_store_n(&left, 1, __ATOMIC_RELEASE);
 	pthread_join(thread, NULL);
 	munmap(buf, LENGTH);
-	dio_result(name, problem ? problem : dio_pins_problem(true));
+	dio_result(name, problem || shared ? problem : dio_pins_problem(true));
 }
 
 static const struct dio_option options[] = {
 	{ 'q', NULL, "the quick subset: two sizes of each kind of I/O", .flag = &quick },
-	{ 's', NULL, "keep the settings of the system: no hugetlb memory", .flag = &keep },
+	{ 's', NULL, "others use the system: no hugetlb memory, and their pins are not counted",
+	  .flag = &shared },
 	DIO_OPTION_TARGETS,
 	{ 0 }
 };
@@ -666,11 +667,18 @@ static void all_cases(void)
 	dio_cases_on_targets(cases, ARRAY_SIZE(cases), NULL);
 }
 
+static void start(void)
+{
+	if (shared)
+		dio_skip_pins("-s: others take and release pins, too");
+	dio_disk_init();
+}
+
 int main(int argc, char **argv)
 {
 	static const struct dio_program program = {
 		.options = options, .defaults = dio_target_network,
-		.start = dio_disk_init, .cases = all_cases,
+		.start = start, .cases = all_cases,
 	};
 
 	return dio_main(&program, argc, argv);
