@@ -25,11 +25,24 @@ words() {
 	! (cd "$ROOT" && sed 's/`[^`]*`//g; s/^    .*//' README.md docs/*.md "$PATCHES"/cover "$PATCHES"/*/cover |
 		grep -nwi 'stock') && [ "$(wc -l <"$ROOT/README.md")" -le 200 ]
 }
+# Print those of the files that differ from commit $since, all without one.  A file is one
+# of the repository, or one of the kernel that has its place there.
+changed() {	# FILE...
+	local f place
+	[ -n "$since" ] || { printf '%s\n' "$@"; return; }
+	git -C "$ROOT" diff --name-only "$since" >"$tmp/changed"
+	git -C "$ROOT" ls-files --others --exclude-standard >>"$tmp/changed"
+	for f; do
+		place=${f#"$ROOT/"}
+		[[ $f == /* ]] || place=$(file_place "$f")
+		! grep -qxF "$place" "$tmp/changed" || echo "$f"
+	done
+}
 # Skip shellcheck if it passed these scripts before
-shell() {
+shell() {	# SCRIPT...
 	local stamp
-	stamp=$({ shellcheck --version; cat "${scripts[@]}"; } | sha256sum)
-	[ -e "$known/${stamp%% *}" ] || { shellcheck "${scripts[@]}" && touch "$known/${stamp%% *}"; }
+	stamp=$({ shellcheck --version; echo "$@"; cat "${scripts[@]}"; } | sha256sum)
+	[ $# = 0 ] || [ -e "$known/${stamp%% *}" ] || { shellcheck "$@" && touch "$known/${stamp%% *}"; }
 }
 judges() {
 	local stamp
@@ -52,7 +65,7 @@ verify() {
 checkpatch() {	# [--no-tree -f] FILE...
 	local f stamp files=() stamps=() bad=0
 	local options=(--strict --no-signoff --quiet --ignore "FILE_PATH_CHANGES,GIT_COMMIT_ID,UNKNOWN_COMMIT_ID")
-	while [[ $1 == -* ]]; do
+	while [[ ${1:-} == -* ]]; do
 		options+=("$1")
 		shift
 	done
