@@ -118,6 +118,7 @@ int main(int argc, char **argv)
 	unsigned int i;
 
 	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 0);
+	dio_measure_in_order();
 	for (i = 0; argc == 1 && i < ARRAY_SIZE(paths); i++)
 		measure_apart(paths[i]);
 	for (i = 1; i < (unsigned int)argc; i++)

@@ -20,6 +20,13 @@ extern bool dio_measuring;
 #define DIO_MEASURE_MAX		(1024UL * 1024)
 
 /*
+ * Let threads of the kernel run as soon as they are woken, and never wait for this process
+ * or its children, which do not interrupt each other.  Otherwise it is the time that they
+ * had before that decides, and so how often a call has the scheduler switch.
+ */
+void dio_measure_in_order(void);
+
+/*
  * Have calls counted, of each size.  @call moves so many bytes, from the memory if it
  * writes, and ends the program if it can't.  The memory is touched, and of small pages.
  */
