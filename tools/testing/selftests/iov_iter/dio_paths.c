@@ -92,6 +92,7 @@ static int measure(const char *path)
 	const struct dio_daemon *daemon = dio_daemon_named(path);
 	const char *skip = "this program is not linked with its server";
 
+	dio_measure_singly = !strcmp(path, "9p");
 	if (daemon)
 		skip = daemon->open ? measure_own(path, daemon) : measure_export(path, daemon);
 	if (skip)

@@ -13,6 +13,7 @@
 #define ROUNDS		100	/* most have an interrupt, the lowest of so many has none */
 
 bool dio_measuring;
+bool dio_measure_singly;
 
 static char cells[4096];
 static size_t length;
@@ -41,22 +42,28 @@ void dio_measure_in_order(void)
 }
 
 /*
- * What a server does behind its answer is counted with the next call: a round has several.
+ * What a server does behind its answer is counted with the next call: a round has several
+ * calls, unless the server is not counted.
  */
 void dio_measure(const char *path, bool write,
 		 void (*call)(unsigned char *memory, size_t bytes, bool write))
 {
 	static const size_t sizes[] = { 4 << 10, 64 << 10, DIO_MEASURE_MAX };
 	unsigned char *memory = dio_map(DIO_MEASURE_MAX, dio_page_size, false);
-	unsigned int s, round, k, calls;
+	unsigned int s, round, rounds, k, calls;
 
 	dio_measure_in_order();
 	memset(memory, 0x5a, DIO_MEASURE_MAX);
 	for (s = 0; s < ARRAY_SIZE(sizes); s++) {
+		rounds = ROUNDS;
 		calls = sizes[s] < DIO_MEASURE_MAX ? 16 : 2;
+		if (dio_measure_singly) {
+			rounds *= calls;
+			calls = 1;
+		}
 		for (k = 0; k < WARM_UP; k++)
 			call(memory, sizes[s], write);
-		for (round = 0; round < ROUNDS; round++) {
+		for (round = 0; round < rounds; round++) {
 			begin();
 			for (k = 0; k < calls; k++)
 				call(memory, sizes[s], write);
@@ -64,7 +71,7 @@ void dio_measure(const char *path, bool write,
 		}
 		length += snprintf(cells + length, sizeof(cells) - length,
 				   "cell %s %zu %s %u %u\n", path, sizes[s],
-				   write ? "write" : "read", ROUNDS, calls);
+				   write ? "write" : "read", rounds, calls);
 		if (length >= sizeof(cells))
 			dio_die("there are too many cells\n");
 	}

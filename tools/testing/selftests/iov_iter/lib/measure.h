@@ -16,6 +16,12 @@ extern bool dio_measuring;
 	{ 'c', NULL, "test nothing: mark calls for ci/bench/paths to count", \
 	  .flag = &dio_measuring }
 
+/*
+ * A round is one call: the server is no part of this machine.  The lowest has its answer
+ * before it has to wait, which of several calls only some have.
+ */
+extern bool dio_measure_singly;
+
 /* As much as a call moves at the most */
 #define DIO_MEASURE_MAX		(1024UL * 1024)
 
