@@ -718,8 +718,14 @@ static void extract_pages(struct kunit *test)
 			iov_iter_advance(&iter, row->advance);
 		pos = row->advance;
 		for (c = 0; c < row->nr_calls; c++) {
+			again = iter;
 			expect_call(test, param, &row->call[c], &iter, own_array);
 			pos += row->call[c].bytes;
+			if (row->call[c].bytes > 0) {
+				iov_iter_advance(&again, row->call[c].bytes);
+				expect_same(test, (u8 *)&again, (u8 *)&iter, sizeof(iter),
+					    "iterator");
+			}
 			expect_stream(test, row, &iter, pos);
 
 			again = iter;
